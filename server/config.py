@@ -1,0 +1,151 @@
+"""All settings: the only reader of the environment and of the configuration file."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from store.errors import ConfigError
+from store.ranking import DEFAULT_MIN_SCORE
+
+PREFIX = "SOUVENIR_"
+CONFIG_VARIABLE = "SOUVENIR_CONFIG"
+KEY_VARIABLE = "OPENAI_API_KEY"
+
+Origin = Literal["default", "environment", "configuration file"]
+
+
+class Settings(BaseModel):
+    """The settings. Each is the environment variable of its name in capitals behind `SOUVENIR_`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    store: Path = Field(
+        Path(platformdirs.user_data_dir("souvenir", appauthor=False)),
+        description="Folder of the memories. It is created if it is not there.",
+    )
+    embedder: str = Field(
+        "bundled",
+        description="`bundled`, `fastembed:MODEL`, `fastembed:/local/folder`, `openai:MODEL`, or `none` for "
+        "full text alone.",
+    )
+    openai_base_url: str = Field(
+        "", description="Where an OpenAI-compatible API is, for `openai:MODEL`; empty for OpenAI itself."
+    )
+    openai_api_key: SecretStr = Field(
+        SecretStr(""), description="Key of that API; local servers want none. Read from `OPENAI_API_KEY`."
+    )
+    embedder_timeout: float = Field(10.0, gt=0, le=300, description="Seconds that one request to the API may take.")
+    embedder_retries: int = Field(2, ge=0, le=10, description="How often a failed request to the API is repeated.")
+    user: str = Field("default", min_length=1, max_length=256, description="Whose memories these are.")
+    project: str = Field("", max_length=256, description="Project that calls belong to; empty for none.")
+    agent: str = Field("", max_length=256, description="Agent that calls belong to; empty for none.")
+    min_score: float = Field(
+        DEFAULT_MIN_SCORE, ge=0, le=1, description="Hits below this score are left out of a search."
+    )
+    legacy: bool = Field(
+        False,
+        description="Serve only the handshake protocol over stdio, for clients that send `server/discover` and "
+        "`initialize` both.",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "WARNING", description="What is logged to stderr. Memories' texts are logged at `DEBUG` at most."
+    )
+
+    @field_validator("store", mode="before")
+    @classmethod
+    def _folder(cls, value: object) -> object:
+        """Take a path as a shell would, and refuse what is no path."""
+        text = str(value)
+        if "://" in text:
+            raise ValueError("object storage is not supported by this version; name a folder")
+        # Absolute, because a client may start the server in any folder; and LanceDB takes "db..." for a cloud address.
+        return Path(text).expanduser().absolute()
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _capitals(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, where each came from, and which configuration file was looked for."""
+
+    settings: Settings
+    origins: Mapping[str, Origin]
+    file: Path
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return KEY_VARIABLE if name == "openai_api_key" else PREFIX + name.upper()
+
+
+def load(environ: Mapping[str, str] | None = None) -> Loaded:
+    """Return the settings: environment before configuration file before default. Empty variables do not count.
+
+    Args:
+        environ: The environment; the process's own if None.
+
+    Raises:
+        ConfigError: A setting is wrong or unknown, or the file can't be read. One line that names the setting.
+    """
+    environ = os.environ if environ is None else environ
+    from_environment = {
+        name: environ[variable(name)] for name in Settings.model_fields if environ.get(variable(name), "").strip()
+    }
+    _refuse_unknown_variables(environ)
+    file = _config_file(environ)
+    from_file = _read(file, required=CONFIG_VARIABLE in environ)
+    try:
+        settings = Settings.model_validate(from_file | from_environment)
+    except ValidationError as error:
+        raise ConfigError(_explained(error, from_environment, file)) from None
+    origins: dict[str, Origin] = {
+        name: "environment" if name in from_environment else "configuration file" if name in from_file else "default"
+        for name in Settings.model_fields
+    }
+    return Loaded(settings, origins, file)
+
+
+def _config_file(environ: Mapping[str, str]) -> Path:
+    named = environ.get(CONFIG_VARIABLE, "").strip()
+    default = Path(platformdirs.user_config_dir("souvenir", appauthor=False)) / "config.toml"
+    return Path(named).expanduser() if named else default
+
+
+def _read(file: Path, *, required: bool) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        if required:
+            raise ConfigError(f"{CONFIG_VARIABLE} names {file}, which isn't there.") from None
+        return {}
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"The configuration file {file} can't be read: {error}") from None
+
+
+def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
+    """A misspelt setting must not be ignored in silence: the memories would land elsewhere than expected."""
+    known = [variable(name) for name in Settings.model_fields] + [CONFIG_VARIABLE]
+    for name in environ:
+        if name.startswith(PREFIX) and name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f" Did you mean {close[0]}?" if close else " `souvenir config` lists them."
+            raise ConfigError(f"{name} is no setting.{hint}")
+
+
+def _explained(error: ValidationError, from_environment: Mapping[str, str], file: Path) -> str:
+    details = error.errors(include_url=False)[0]
+    name = str(details["loc"][0])
+    if details["type"] == "extra_forbidden":
+        return f"{name} in {file} is no setting. `souvenir config` lists them."
+    where = variable(name) if name in from_environment else f"{name} in {file}"
+    return f"{where} is {str(details['input'])!r}: {details['msg']}."

@@ -1,0 +1,99 @@
+"""Open the memories that the settings name: at once for commands, when first needed for servers."""
+
+import importlib
+import tempfile
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+
+from server.config import Settings
+from store.clock import utc_now
+from store.errors import ConfigError
+from store.ids import TimeOrderedIds
+from tools.memories import Memories
+
+
+def prepare_folder(folder: Path) -> None:
+    """Create the store's folder and make sure that it can be written, without loading any library.
+
+    Raises:
+        ConfigError: It can't; one line that names the setting.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(f"SOUVENIR_STORE is {str(folder)!r}, which can't be written: {reason}.") from None
+
+
+async def open_memories(settings: Settings) -> Memories:
+    """Open the store, creating it where there is none yet. The embedder's model is loaded when it is first used.
+
+    Raises:
+        ConfigError: The embedder's setting is wrong.
+        StoreError: The store can't be opened.
+    """
+    from store.embedders.choice import ApiAccess, choose_embedder
+    from store.table import MemoryTable
+
+    api = ApiAccess(
+        base_url=settings.openai_base_url,
+        api_key=settings.openai_api_key.get_secret_value(),
+        timeout=settings.embedder_timeout,
+        retries=settings.embedder_retries,
+    )
+    embedder = choose_embedder(settings.embedder, api)
+    table = await MemoryTable.open(settings.store)
+    return Memories(table, embedder, clock=utc_now, new_id=TimeOrderedIds(), min_score=settings.min_score)
+
+
+class LateMemories:
+    """The memories of a server that answers before its libraries are loaded.
+
+    Awaiting it opens the store, once; after a failure the next caller tries again.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._opening = anyio.Lock()
+        self._memories: Memories | None = None
+        self.opened = anyio.Event()
+
+    async def __call__(self) -> Memories:
+        """Return the memories, opening them the first time."""
+        async with self._opening:
+            if self._memories is None:
+                await self.load_libraries()
+                self._memories = await open_memories(self._settings)
+                self.opened.set()
+            return self._memories
+
+    async def load_libraries(self) -> None:
+        """Import what takes seconds, on this thread, letting other tasks run in between."""
+        for name in (
+            "numpy",
+            "pyarrow",
+            "lancedb",
+            "store.table",
+            *_embedding_libraries(self._settings.embedder),
+        ):
+            importlib.import_module(name)
+            await anyio.lowlevel.checkpoint()
+
+    def close(self) -> None:
+        """Release the store, if it was opened."""
+        if self._memories is not None:
+            self._memories.close()
+
+
+def _embedding_libraries(embedder: str) -> tuple[str, ...]:
+    match embedder.partition(":")[0]:
+        case "bundled" | "fastembed":
+            return ("fastembed",)
+        case "openai":
+            return ("openai",)
+        case _:
+            return ()

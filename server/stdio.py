@@ -1,0 +1,138 @@
+"""The stdio server: what MCP clients start. Quick to answer, clean to end."""
+
+import argparse
+import functools
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import anyio
+from mcp.server.mcpserver import MCPServer
+from mcp.server.runner import serve_loop
+from mcp.server.stdio import stdio_server
+
+from server.app import DISTRIBUTION, build_server, local_caller
+from server.config import Settings, load
+from server.opening import LateMemories, prepare_folder
+from server.upkeep import keep_up
+from server.wire import DrainedReader, EndableInput, InFlight, NotingWriter
+from store.clock import utc_now
+from store.errors import SouvenirError
+from store.models import Scope
+from tools.callers import Access
+
+DRAIN_SECONDS = 1.0
+"""How long answers may still take after the input has ended."""
+
+EXIT_SECONDS = 1.8
+"""After this the process ends, whatever it waits for. An acknowledged write is committed long before."""
+
+QUIET_SECONDS = 0.1
+"""A client that has sent nothing for so long has its tool list, and can bear a pause while libraries load."""
+
+USAGE_STATUS = 2
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Serve over stdin and stdout until the input ends; the entry point `souvenir-mcp`.
+
+    Exit status 0 after a clean end, 2 with one line on stderr if a setting is wrong.
+    """
+    parser = argparse.ArgumentParser(
+        prog="souvenir-mcp",
+        description="Souvenir's MCP server over stdio. MCP clients start it; to try it out: souvenir demo.",
+    )
+    parser.add_argument("--legacy", action="store_true", help="serve only the handshake protocol")
+    parser.add_argument("--version", action="version", version=version(DISTRIBUTION))
+    arguments = parser.parse_args(argv)
+    try:
+        settings = load().settings
+        if arguments.legacy:
+            settings = settings.model_copy(update={"legacy": True})
+        run(settings)
+    except SouvenirError as error:
+        print(f"souvenir: {error}", file=sys.stderr)  # noqa: T201 - the one line for whoever reads the client's log
+        sys.exit(USAGE_STATUS)
+
+
+def run(settings: Settings) -> None:
+    """Serve with these settings until the input ends or a signal says so.
+
+    Raises:
+        ConfigError: The store's folder can't be used.
+    """
+    prepare_folder(settings.store)
+    # Rust logs to stderr by itself; a user who wants more sets it in the environment.
+    os.environ.setdefault("LANCE_LOG", "error")
+    if sys.stdin.isatty():
+        print(  # noqa: T201 - stderr, for a person who started it by hand
+            "souvenir-mcp waits for an MCP client on stdin. To try it out: souvenir demo", file=sys.stderr
+        )
+    anyio.run(_serve, settings)
+
+
+async def _serve(settings: Settings) -> None:
+    memories = LateMemories(settings)
+    if sys.platform == "win32":
+        # A first import of numpy while another thread reads a pipe on stdin deadlocks there (python-sdk#2832).
+        await memories.load_libraries()
+    server = build_server(
+        Access(memories, functools.partial(local_caller, _scope(settings), "stdio"), utc_now),
+        log_level=settings.log_level,
+    )
+    logging.getLogger().setLevel(settings.log_level)
+    standard_input = EndableInput()
+    in_flight = InFlight()
+    async with stdio_server() as (read_stream, write_stream), anyio.create_task_group() as tasks:
+        tasks.start_soon(_end_on_signal, standard_input)
+        tasks.start_soon(_load_when_quiet, memories, in_flight)
+        tasks.start_soon(keep_up, memories)
+        await _exchange(
+            server,
+            DrainedReader(read_stream, in_flight, DRAIN_SECONDS),
+            NotingWriter(write_stream, in_flight),
+            legacy=settings.legacy,
+        )
+        _exit_soon()
+        tasks.cancel_scope.cancel()
+    memories.close()
+
+
+async def _exchange(server: MCPServer, reader: DrainedReader, writer: NotingWriter, *, legacy: bool) -> None:
+    lowlevel = server._lowlevel_server  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - MCPServer's own runner takes no streams
+    if legacy:
+        await serve_loop(lowlevel, reader, writer, lifespan_state={})
+    else:
+        await lowlevel.run(reader, writer, lowlevel.create_initialization_options())
+
+
+async def _end_on_signal(standard_input: EndableInput) -> None:
+    if sys.platform == "win32":
+        return  # the event loop there has no signal handlers; clients close the input instead
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            _exit_soon()
+            standard_input.end()
+
+
+async def _load_when_quiet(memories: LateMemories, in_flight: InFlight) -> None:
+    await in_flight.quiet(QUIET_SECONDS)
+    await memories.load_libraries()
+
+
+def _exit_soon() -> None:
+    timer = threading.Timer(EXIT_SECONDS, os._exit, args=(0,))
+    timer.daemon = True
+    timer.start()
+
+
+def _scope(settings: Settings) -> Scope:
+    return Scope(settings.user, settings.project, settings.agent)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Embedding models that run in this process: the bundled one, any that fastembed knows, any local folder."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+
+from store.embedders.folder import ModelFolder, inspect
+from store.errors import ProviderUnavailableError
+from store.models import Fingerprint, Vector
+
+if TYPE_CHECKING:
+    from fastembed import TextEmbedding
+
+BUNDLED_FOLDER = Path(__file__).parent / "bundled"
+BUNDLED_NAME = "all-MiniLM-L6-v2-int8"
+BUNDLED_TOKENS = 256
+"""What the model was trained with; its tokenizer would let 512 through."""
+
+_BATCH = 32  # texts a run; larger batches pad short texts to long ones (FACTS: 900 texts a second at 32)
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    model: "TextEmbedding"
+    fingerprint: Fingerprint
+
+
+class OnnxEmbedder:
+    """A model of fastembed's, loaded in a worker thread when it is first needed."""
+
+    def __init__(self, name: str, load: Callable[[], "tuple[TextEmbedding, str]"]) -> None:
+        self._name = name
+        self._load = load
+        self._loading = anyio.Lock()
+        self._loaded: _Loaded | None = None
+
+    @property
+    def name(self) -> str:
+        """The setting that chose this model."""
+        return self._name
+
+    async def fingerprint(self) -> Fingerprint:
+        """Return which model this is, loading it the first time.
+
+        Raises:
+            ProviderError: The model's files are missing or can't be loaded.
+        """
+        return (await self._ready()).fingerprint
+
+    async def embed_documents(self, texts: Sequence[str]) -> list[Vector]:
+        """Return one vector for each text, normalised to length 1."""
+        if not texts:
+            return []
+        model = (await self._ready()).model
+        return await anyio.to_thread.run_sync(
+            lambda: [vector.tolist() for vector in model.passage_embed(list(texts), batch_size=_BATCH)]
+        )
+
+    async def embed_query(self, text: str) -> Vector:
+        """Return the vector of a question, normalised to length 1."""
+        model = (await self._ready()).model
+        return await anyio.to_thread.run_sync(lambda: next(iter(model.query_embed(text))).tolist())
+
+    async def _ready(self) -> _Loaded:
+        async with self._loading:
+            if self._loaded is None:
+                self._loaded = await anyio.to_thread.run_sync(self._load_now)
+            return self._loaded
+
+    def _load_now(self) -> _Loaded:
+        try:
+            model, identity = self._load()
+            dimension = len(next(iter(model.query_embed("dimension"))))
+        # onnxruntime and fastembed raise builtin errors, and RuntimeError's children, for broken or absent files.
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise ProviderUnavailableError(f"The embedder {self._name} can't be loaded: {error}") from error
+        return _Loaded(model, Fingerprint("fastembed", identity, dimension))
+
+
+def bundled() -> OnnxEmbedder:
+    """Return the model that comes with Souvenir: English, 384 dimensions, the first 256 tokens of a text."""
+
+    def load() -> "tuple[TextEmbedding, str]":
+        from fastembed.common.model_description import PoolingType
+
+        known = ModelFolder("model.onnx", "e", 384, PoolingType.DISABLED, BUNDLED_TOKENS)
+        return _from_folder(BUNDLED_FOLDER, known), BUNDLED_NAME
+
+    return OnnxEmbedder("bundled", load)
+
+
+def from_hub(model: str) -> OnnxEmbedder:
+    """Return a model of fastembed's list by its name; fastembed downloads it when it is first used."""
+
+    def load() -> "tuple[TextEmbedding, str]":
+        from fastembed import TextEmbedding
+
+        return TextEmbedding(model), model
+
+    return OnnxEmbedder(f"fastembed:{model}", load)
+
+
+def from_folder(folder: Path) -> OnnxEmbedder:
+    """Return the ONNX model in a local folder, see `store.embedders.folder`."""
+
+    def load() -> "tuple[TextEmbedding, str]":
+        found = inspect(folder)
+        return _from_folder(folder, found), f"{folder.name}@{_digest(folder / found.file)}"
+
+    return OnnxEmbedder(f"fastembed:{folder}", load)
+
+
+def _from_folder(folder: Path, found: ModelFolder) -> "TextEmbedding":
+    from fastembed import TextEmbedding
+    from fastembed.common.model_description import ModelSource
+
+    name = f"souvenir/{folder.resolve()}"
+    if name.lower() not in {str(model["model"]).lower() for model in TextEmbedding.list_supported_models()}:
+        TextEmbedding.add_custom_model(
+            model=name,
+            pooling=found.pooling,
+            normalization=True,
+            sources=ModelSource(hf=name),  # required by fastembed, never asked: the folder is given
+            dim=found.dimension,
+            model_file=found.file,
+            output_name=found.output,
+        )
+    # fastembed creates its cache folder even where nothing is downloaded: it may as well be the model's own.
+    model = TextEmbedding(name, specific_model_path=str(folder), cache_dir=str(folder), local_files_only=True)
+    if found.max_tokens:
+        tokenizer: Any = getattr(model.model, "tokenizer")  # noqa: B009 - an attribute of all ONNX models, not typed
+        tokenizer.enable_truncation(found.max_tokens)
+    return model
+
+
+def _digest(file: Path) -> str:
+    """Return 12 hexadecimal digits of the file's SHA-256: two models of one folder name are told apart."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:12]

@@ -1,0 +1,132 @@
+"""Every predicate that reaches LanceDB is built here, and every string is quoted here.
+
+A predicate is SQL text of the dialect that LanceDB evaluates (DataFusion): strings stand between single quotes,
+a quote inside is doubled, and nothing else is special: no backslash escapes, any Unicode, NUL included.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from store.models import EVERYWHERE, Scope
+
+Predicate = str
+
+NOTHING: Predicate = "false"
+
+
+def quote(text: str) -> str:
+    """Return `text` as an SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def instant(moment: datetime) -> str:
+    """Return an aware datetime as an SQL literal, exact to the microsecond."""
+    return f"timestamp '{moment.astimezone(UTC).isoformat(timespec='microseconds')}'"
+
+
+def equals(column: str, value: str) -> Predicate:
+    """`column` is exactly `value`."""
+    return f"{column} = {quote(value)}"
+
+
+def one_of(column: str, values: Iterable[str]) -> Predicate:
+    """`column` is one of `values`; no values match nothing."""
+    literals = ", ".join(quote(value) for value in values)
+    return f"{column} IN ({literals})" if literals else NOTHING
+
+
+def all_of(*predicates: Predicate) -> Predicate:
+    """Every predicate that is not empty holds."""
+    return " AND ".join(f"({predicate})" for predicate in predicates if predicate)
+
+
+def any_of(*predicates: Predicate) -> Predicate:
+    """At least one predicate holds."""
+    return " OR ".join(f"({predicate})" for predicate in predicates)
+
+
+def current() -> Predicate:
+    """The newest version of each memory, deleted ones included."""
+    return "superseded_at IS NULL"
+
+
+def live(now: datetime) -> Predicate:
+    """What a search may return: neither superseded nor deleted nor expired; pinned memories do not expire."""
+    return all_of(current(), "deleted_at IS NULL", f"pinned OR expires_at IS NULL OR expires_at > {instant(now)}")
+
+
+def live_at(moment: datetime) -> Predicate:
+    """What `live` would have said at an earlier moment."""
+    then = instant(moment)
+    return all_of(
+        f"updated_at <= {then}",
+        f"superseded_at IS NULL OR superseded_at > {then}",
+        "deleted_at IS NULL",
+        f"pinned OR expires_at IS NULL OR expires_at > {then}",
+    )
+
+
+def readable(scope: Scope) -> Predicate:
+    """What a reader in this scope may see: see `Scope`. Never another user's."""
+    return all_of(
+        equals("user_id", scope.user_id),
+        _shared_or_named("project", scope.project),
+        _shared_or_named("agent_id", scope.agent_id),
+        equals("run_id", scope.run_id) if scope.run_id else "",
+    )
+
+
+def _shared_or_named(column: str, value: str) -> Predicate:
+    if value == EVERYWHERE:
+        return ""
+    return one_of(column, ("", value)) if value else equals(column, "")
+
+
+def same_place(scope: Scope) -> Predicate:
+    """Exactly this user, project and agent: where a repeated fact counts as a duplicate."""
+    return all_of(
+        equals("user_id", scope.user_id), equals("project", scope.project), equals("agent_id", scope.agent_id)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One column that rows are sorted by."""
+
+    column: str
+    descending: bool = False
+
+
+def beyond(order: Order, value: datetime | float, row_id: str) -> Predicate:
+    """What follows a row in this order, where rows of equal value are sorted by `row_id`."""
+    if isinstance(value, datetime):
+        column, literal = order.column, instant(value)
+    else:  # compared as doubles: a float32 column is never equal to the decimal that was written
+        column, literal = f"cast({order.column} AS double)", repr(float(value))
+    comparison = "<" if order.descending else ">"
+    return any_of(f"{column} {comparison} {literal}", all_of(f"{column} = {literal}", f"row_id > {quote(row_id)}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a caller narrows a search or a list by. Empty fields do not narrow.
+
+    `since` and `until` bound the date of the event (`occurred_at`, else `created_at`): from `since`, and before
+    `until`. `tags` must all be present.
+    """
+
+    types: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def predicate(self) -> Predicate:
+        """Return the selection as a predicate, empty if it selects everything."""
+        happened_at = "coalesce(occurred_at, created_at)"
+        return all_of(
+            one_of("type", self.types) if self.types else "",
+            *(f"array_has(tags, {quote(tag)})" for tag in self.tags),
+            f"{happened_at} >= {instant(self.since)}" if self.since else "",
+            f"{happened_at} < {instant(self.until)}" if self.until else "",
+        )

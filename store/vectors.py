@@ -1,0 +1,149 @@
+"""Vectors of one model only: between the embedder and the table, and what happens when either has none to give."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from store import filters
+from store.embedders.base import Embedder
+from store.errors import ProviderError
+from store.filters import one_of
+from store.models import Fingerprint, Memory, Vector
+
+if TYPE_CHECKING:
+    from store.table import MemoryTable
+
+_CACHED_QUERIES = 64
+_PENDING_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """What came of embedding some texts.
+
+    Attributes:
+        vectors: One for each text, None where there is none to store or to search with.
+        problem: Why there is none, empty if all is well or full text alone was chosen.
+        fingerprint: Which model made the vectors.
+    """
+
+    vectors: tuple[Vector | None, ...]
+    problem: str = ""
+    fingerprint: Fingerprint | None = None
+
+    def without_vectors(self, problem: str = "") -> "Embedded":
+        """Return the same texts without vectors, and why."""
+        return Embedded((None,) * len(self.vectors), problem)
+
+
+class Vectors:
+    """Embeds for one table and never mixes two models in it.
+
+    An embedder that fails, or that is another than the table's, costs the vectors and nothing else: memories are
+    stored and found by full text, and what has no vector gets one later (`embed_pending`).
+    """
+
+    def __init__(self, table: "MemoryTable", embedder: Embedder | None) -> None:
+        self._table = table
+        self._embedder = embedder
+        self._queries: OrderedDict[str, Vector] = OrderedDict()
+
+    async def of_query(self, text: str) -> Embedded:
+        """Return the vector to search this table by."""
+        if self._embedder is None:
+            return Embedded((None,))
+        stored = await self._table.fingerprint()
+        if stored is None:  # no vector in the table yet: nothing to compare with
+            return Embedded((None,))
+        try:
+            own = await self._embedder.fingerprint()
+            if own != stored:
+                return Embedded((None,), _mismatch(own, stored))
+            return Embedded((await self._cached(text),), fingerprint=own)
+        except ProviderError as error:
+            return Embedded((None,), str(error))
+
+    async def of_documents(self, texts: Sequence[str]) -> Embedded:
+        """Return vectors to store. Whether this table may take them is for `admit` to say."""
+        nothing = Embedded((None,) * len(texts))
+        if self._embedder is None or not texts:
+            return nothing
+        try:
+            own = await self._embedder.fingerprint()
+            return Embedded(tuple(await self._embedder.embed_documents(texts)), fingerprint=own)
+        except ProviderError as error:
+            return nothing.without_vectors(str(error))
+
+    async def comparable(self, embedded: Embedded) -> Embedded:
+        """Return the vectors if the table's own can be compared with them."""
+        same = embedded.fingerprint is not None and embedded.fingerprint == await self._table.fingerprint()
+        return embedded if same else embedded.without_vectors()
+
+    async def admit(self, embedded: Embedded) -> Embedded:
+        """Return the vectors if they may go into the table. Call it under `writing()`.
+
+        The first ever settle whose vectors the table holds; later ones of another model are left out.
+        """
+        if embedded.fingerprint is None:
+            return embedded
+        stored = await self._table.fingerprint()
+        if stored is None:
+            await self._table.adopt(embedded.fingerprint)
+        elif stored != embedded.fingerprint:
+            return embedded.without_vectors(_mismatch(embedded.fingerprint, stored))
+        return embedded
+
+    async def embed_pending(self) -> int:
+        """Give vectors to live memories that have none, one batch after the other.
+
+        Returns:
+            How many were embedded. It stops without an error where the embedder fails or does not fit.
+        """
+        done = 0
+        while self._embedder is not None:
+            pending = await self._table.find(_PENDING, limit=_PENDING_BATCH)
+            if not pending:
+                break
+            embedded = await self.of_documents([memory.content for memory in pending])
+            stored = await self._store(pending, embedded)
+            done += stored
+            if not stored:
+                break
+        return done
+
+    async def _store(self, pending: Sequence[Memory], embedded: Embedded) -> int:
+        if embedded.fingerprint is None:
+            return 0
+        async with self._table.writing():
+            admitted = await self.admit(embedded)
+            vectors = {
+                memory.row_id: vector
+                for memory, vector in zip(pending, admitted.vectors, strict=True)
+                if vector is not None
+            }
+            # Read again: another process may have changed or embedded some of them meanwhile.
+            still = await self._table.find(filters.all_of(_PENDING, one_of("row_id", vectors)))
+            if still:
+                await self._table.set_vectors([replace(memory, vector=vectors[memory.row_id]) for memory in still])
+            return len(still)
+
+    async def _cached(self, text: str) -> Vector:
+        assert self._embedder is not None
+        if text in self._queries:
+            self._queries.move_to_end(text)
+        else:
+            self._queries[text] = await self._embedder.embed_query(text)
+            if len(self._queries) > _CACHED_QUERIES:
+                self._queries.popitem(last=False)
+        return self._queries[text]
+
+
+_PENDING = filters.all_of(filters.current(), "deleted_at IS NULL", "vector IS NULL")
+
+
+def _mismatch(own: Fingerprint, stored: Fingerprint) -> str:
+    return (
+        f"This store's vectors were made by {stored}, this server is set to {own}, and vectors of two models can't "
+        f"be mixed. Set SOUVENIR_EMBEDDER back to the model of the store to search by meaning again."
+    )

@@ -1,0 +1,66 @@
+"""Who is calling, and what that lets them reach."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from store.clock import Clock
+from store.errors import InvalidRequestError
+from store.models import EVERYWHERE, Scope, Source
+from tools import guards
+from tools.memories import Memories
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One connected client: where its calls land unless an argument says otherwise.
+
+    `user_is_fixed` where a credential said who the user is: no argument can name another one then.
+    """
+
+    defaults: Scope
+    source: Source
+    user_is_fixed: bool = False
+
+    def scope(self, user_id: str, project: str, agent_id: str, run_id: str) -> Scope:
+        """Return the scope of one call; empty arguments take the defaults.
+
+        Raises:
+            InvalidRequestError: An argument is too long, or names a user that the caller is not.
+        """
+        return Scope(
+            user_id=self._user(user_id),
+            project=guards.name("project", project) or self.defaults.project,
+            agent_id=guards.name("agent_id", agent_id) or self.defaults.agent_id,
+            run_id=guards.name("run_id", run_id) or self.defaults.run_id,
+        )
+
+    def scope_of_id(self, user_id: str, project: str, agent_id: str, run_id: str) -> Scope:
+        """Return where to look for a memory that is named by its id: anywhere, but with this user.
+
+        A model that found a memory in a project need not repeat the project to change it; if it does name one, the
+        memory must be visible there.
+        """
+        return Scope(
+            user_id=self._user(user_id),
+            project=guards.name("project", project) or EVERYWHERE,
+            agent_id=guards.name("agent_id", agent_id) or EVERYWHERE,
+            run_id=guards.name("run_id", run_id),
+        )
+
+    def _user(self, user_id: str) -> str:
+        user = guards.name("user_id", user_id) or self.defaults.user_id
+        if self.user_is_fixed and user != self.defaults.user_id:
+            raise InvalidRequestError("user_id comes from your credential here. Leave the argument empty.")
+        return user
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What the tools, resources and prompts are given to work with.
+
+    `memories` opens the store the first time it is awaited; `caller` tells who sent the request being served.
+    """
+
+    memories: Callable[[], Awaitable[Memories]]
+    caller: Callable[[], Caller]
+    clock: Clock

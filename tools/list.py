@@ -1,0 +1,103 @@
+"""The tool `list_memories`."""
+
+from typing import Annotated
+
+from mcp.types import CallToolResult, ToolAnnotations
+from pydantic import Field
+
+from store.filters import Selection
+from store.models import Memory, Scope
+from tools import guards, times
+from tools.arguments import AgentFilter, ProjectFilter, Since, TagsFilter, Types, Until
+from tools.budget import RESULT_TOKENS, Shortened, fit
+from tools.callers import Access
+from tools.contract import StrictTool, answer, strict_tool
+from tools.paging import Sort
+from tools.results import (
+    NOTICE,
+    ListResults,
+    MemoryResult,
+    any_shortened,
+    full_fields,
+    memory_result,
+    scope_result,
+)
+from tools.search import SHORTENED
+
+
+def list_tool(access: Access) -> StrictTool:
+    """Return the tool on these memories."""
+
+    async def list_memories(
+        memory_id: Annotated[str, Field(description="Show all versions of this memory instead")] = "",
+        types: Types = [],  # noqa: B006 - pydantic copies defaults; a plain [] keeps the schema free of unions
+        tags: TagsFilter = [],  # noqa: B006
+        since: Since = "",
+        until: Until = "",
+        sort: Sort = "newest",
+        limit: Annotated[int, Field(description="1 to 100")] = 20,
+        cursor: Annotated[str, Field(description="next_cursor of the page before")] = "",
+        include_deleted: Annotated[bool, Field(description="Also deleted and expired ones")] = False,
+        user_id: str = "",
+        project: ProjectFilter = "",
+        agent_id: AgentFilter = "",
+        run_id: str = "",
+    ) -> Annotated[CallToolResult, ListResults]:
+        """Page through memories, when the user wants to see or review what is stored; with memory_id, show the
+        history of one memory, whole. To find something, use search_memory.
+        """
+        now = access.clock()
+        caller = access.caller()
+        scope = caller.scope(user_id, project, agent_id, run_id)
+        selection = Selection(
+            types=tuple(types),
+            tags=guards.tags(tags),
+            since=times.bound("since", since, now),
+            until=times.bound("until", until, now, end=True),
+        )
+        memories = await access.memories()
+        if memory_id:
+            scope = caller.scope_of_id(user_id, project, agent_id, run_id)
+            return answer(_history(await memories.history(guards.memory_id(memory_id), scope), scope))
+        page = await memories.page(
+            scope,
+            selection=selection,
+            sort=sort,
+            limit=guards.limit(limit),
+            cursor=cursor,
+            include_deleted=include_deleted,
+        )
+        texts = fit([memory.content for memory in page.memories])
+        shown = [_shown(memory, text) for memory, text in zip(page.memories, texts, strict=True)]
+        return answer(_listed(shown, scope, page.total, page.next_cursor))
+
+    return strict_tool(
+        list_memories,
+        title="List memories",
+        annotations=ToolAnnotations(
+            read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+        ),
+    )
+
+
+def _shown(memory: Memory, text: Shortened) -> MemoryResult:
+    return memory_result(memory, text, pinned=memory.pinned, importance=memory.importance)
+
+
+def _history(versions: list[Memory], scope: Scope) -> ListResults:
+    """Return the newest version whole, as the only way to see a long memory, and the others within the budget."""
+    newest, *older = versions
+    texts = [Shortened(newest.content), *fit([memory.content for memory in older], RESULT_TOKENS)]
+    shown = [memory_result(memory, text, **full_fields(memory)) for memory, text in zip(versions, texts, strict=True)]
+    return _listed(shown, scope, len(versions), "")
+
+
+def _listed(shown: list[MemoryResult], scope: Scope, total: int, next_cursor: str) -> ListResults:
+    return ListResults(
+        results=shown,
+        total=total,
+        scope=scope_result(scope),
+        notice=NOTICE,
+        next_cursor=next_cursor,
+        notes=[SHORTENED] if any_shortened(shown) else [],
+    )

@@ -1,0 +1,360 @@
+"""The use cases: what happens when somebody adds, searches, updates, deletes or lists. One way to do each thing."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import anyio
+
+from store import filters, ranking
+from store.clock import Clock
+from store.embedders.base import Embedder
+from store.errors import InvalidRequestError, NotFoundError, StoreError
+from store.filters import Order, Selection, all_of, equals, one_of
+from store.ids import IdSource
+from store.models import Memory, Scope, Source, Vector
+from store.ranking import Hit
+from store.vectors import Vectors
+from tools import paging, versions
+from tools.guards import content_hash
+from tools.outcomes import (
+    Added,
+    AddOutcome,
+    Change,
+    DeleteOutcome,
+    Draft,
+    Page,
+    SearchOutcome,
+    Stats,
+    UpdateOutcome,
+    Upkeep,
+)
+
+if TYPE_CHECKING:
+    from store.table import MemoryTable
+
+CANDIDATES = 100
+"""How many rows each side of a search contributes before they are fused."""
+
+SIMILAR_COUNT = 3
+SIMILAR_QUERY = 500
+"""Characters of a new memory that its neighbours are searched with: the beginning says what it is about."""
+
+COMMITS_UNTIL_UPKEEP = 64
+"""A hundred single-row commits make a search ten times as slow, until they are compacted (FACTS, LanceDB)."""
+
+EVERYTHING = Selection()
+
+_IMPORTANT_FIRST = (Order("importance", descending=True), Order("updated_at", descending=True))
+
+
+class Memories:
+    """Every use case on one store. Safe for any number of tasks; other processes may use the same store.
+
+    All methods raise `StoreError` when the store can't be read or written.
+    """
+
+    def __init__(
+        self,
+        table: "MemoryTable",
+        embedder: Embedder | None,
+        *,
+        clock: Clock,
+        new_id: IdSource,
+        min_score: float = ranking.DEFAULT_MIN_SCORE,
+    ) -> None:
+        self._table = table
+        self._vectors = Vectors(table, embedder)
+        self._embedder_name = embedder.name if embedder else "none"
+        self._clock = clock
+        self._new_id = new_id
+        self._min_score = min_score
+        self._commits = 0
+        self._last_upkeep = Upkeep()
+        self.upkeep_due = anyio.Event()
+
+    def close(self) -> None:
+        """Release the store. Every acknowledged change is on the disk already."""
+        self._table.close()
+
+    # Adding
+
+    async def add(self, drafts: Sequence[Draft], scope: Scope, source: Source) -> AddOutcome:
+        """Store facts; one that is there already, in the same words and the same place, is left as it is."""
+        embedded = await self._vectors.of_documents([draft.content for draft in drafts])
+        comparable = await self._vectors.comparable(embedded)
+        similar = [
+            await self._neighbours(draft.content, vector, scope)
+            for draft, vector in zip(drafts, comparable.vectors, strict=True)
+        ]
+        async with self._table.writing():
+            embedded = await self._vectors.admit(embedded)
+            added = await self._insert_new(drafts, embedded.vectors, scope, source)
+        return AddOutcome(
+            tuple(
+                replace(one, similar=tuple(hit for hit in hits if hit.memory.memory_id != one.memory.memory_id))
+                for one, hits in zip(added, similar, strict=True)
+            ),
+            _without_vector(embedded.problem),
+        )
+
+    async def _insert_new(
+        self, drafts: Sequence[Draft], vectors: Sequence[Vector | None], scope: Scope, source: Source
+    ) -> list[Added]:
+        now = self._clock()
+        known = await self._table.find(
+            all_of(
+                filters.live(now),
+                filters.same_place(scope),
+                one_of("content_hash", {content_hash(draft.content) for draft in drafts}),
+            )
+        )
+        ids = await self._unused_ids(len(drafts))
+        added: list[Added] = []
+        for draft, vector, memory_id in zip(drafts, vectors, ids, strict=True):
+            same = next((memory for memory in known if versions.says_the_same(memory, draft)), None)
+            if same is None:
+                same = versions.first_version(draft, scope, source, memory_id=memory_id, now=now, vector=vector)
+                known.append(same)
+                added.append(Added("ADD", same))
+            else:
+                added.append(Added("NONE", same))
+        if fresh := [one.memory for one in added if one.event == "ADD"]:
+            await self._table.insert(fresh)
+            self._committed()
+        return added
+
+    async def _unused_ids(self, count: int) -> list[str]:
+        """Return ids that no other process has used in this millisecond. Call it under the write lock."""
+        while True:
+            ids = [self._new_id() for _ in range(count)]
+            if not await self._table.count(one_of("memory_id", ids)):
+                return ids
+
+    async def _neighbours(self, content: str, vector: Vector | None, scope: Scope) -> list[Hit]:
+        visible = all_of(filters.live(self._clock()), filters.readable(replace(scope, run_id="")))
+        hits = await self._ranked(content[:SIMILAR_QUERY], vector, visible)
+        return [hit for hit in hits if hit.score >= ranking.SIMILAR_SCORE][: SIMILAR_COUNT + 1]
+
+    # Searching
+
+    async def search(
+        self,
+        query: str,
+        scope: Scope,
+        *,
+        selection: Selection = EVERYTHING,
+        as_of: datetime | None = None,
+        limit: int = 10,
+        min_score: float | None = None,
+    ) -> SearchOutcome:
+        """Return what is relevant to a question, best first; ties go to the newer memory.
+
+        An empty question returns the most important and recent of what the selection leaves.
+
+        Args:
+            query: The question, in natural language.
+            scope: Whose memories, see `Scope`.
+            selection: What to narrow the search by, before ranking.
+            as_of: Search what was current then.
+            limit: How many hits at most.
+            min_score: Leave out hits below this score, in [0, 1]; None for the default.
+        """
+        visible = all_of(
+            filters.live_at(as_of) if as_of else filters.live(self._clock()),
+            filters.readable(scope),
+            selection.predicate(),
+        )
+        if not query:
+            found = await self._table.find(visible, order=_IMPORTANT_FIRST, limit=limit)
+            return SearchOutcome(tuple(Hit(memory, memory.importance) for memory in found))
+        embedded = await self._vectors.of_query(query)
+        hits = await self._ranked(query, embedded.vectors[0], visible)
+        threshold = self._min_score if min_score is None else min_score
+        relevant = [hit for hit in hits if hit.score >= threshold]
+        notes = (f"Searched by words alone, not by meaning. {embedded.problem}",) if embedded.problem else ()
+        return SearchOutcome(tuple(relevant[:limit]), omitted=len(hits) - len(relevant), notes=notes)
+
+    async def _ranked(self, query: str, vector: Vector | None, visible: filters.Predicate) -> list[Hit]:
+        return ranking.rank(await self._table.candidates(query, vector, visible, CANDIDATES), query)
+
+    # Changing
+
+    async def update(self, memory_id: str, change: Change, scope: Scope, source: Source) -> UpdateOutcome:
+        """Store the next version of a memory; the one before stays in its history.
+
+        Raises:
+            NotFoundError: The user has no such memory, or it is deleted.
+            InvalidRequestError: The change asks for nothing.
+        """
+        if change == Change():
+            raise InvalidRequestError(
+                "Nothing to update: pass what should differ (content, tags, ...), clear, or restore_version."
+            )
+        embedded = await self._vectors.of_documents([change.content] if change.content else [])
+
+        def next_version(old: Memory) -> Memory:
+            if old.deleted_at:
+                raise NotFoundError(
+                    f"{memory_id} is deleted. Bring it back first: update_memory with "
+                    f"memory_id={memory_id!r} and restore_version={old.version - 1}."
+                )
+            return versions.changed_version(old, change, source, self._clock())
+
+        async with self._table.writing():
+            embedded = await self._vectors.admit(embedded)
+            outcome = await self._supersede(memory_id, scope, next_version, *embedded.vectors)
+        return replace(outcome, notes=_without_vector(embedded.problem))
+
+    async def restore(self, memory_id: str, version: int, scope: Scope, source: Source) -> UpdateOutcome:
+        """Store what an earlier version said as the next version; undoes a deletion too.
+
+        Raises:
+            NotFoundError: The user has no such memory, or it has no such version to go back to.
+        """
+        async with self._table.writing():
+            history = await self.history(memory_id, scope, with_vectors=True)
+            wanted = [one for one in history if one.version == version and not one.deleted_at]
+            if not wanted:
+                valid = ", ".join(str(one.version) for one in history if not one.deleted_at)
+                raise NotFoundError(f"{memory_id} has no version {version} to restore; valid are {valid}.")
+            return await self._supersede(
+                memory_id,
+                scope,
+                lambda old: versions.restored_version(old, wanted[0], source, self._clock()),
+            )
+
+    async def _supersede(
+        self,
+        memory_id: str,
+        scope: Scope,
+        next_version: Callable[[Memory], Memory],
+        vector: Vector | None = None,
+    ) -> UpdateOutcome:
+        """Commit the next version, unless it says the same as the current one. Call it under the write lock."""
+        mine = all_of(filters.current(), equals("memory_id", memory_id), filters.readable(scope))
+        found = await self._table.find(mine, with_vectors=True)
+        if not found:
+            raise _unknown(memory_id)
+        old = found[0]
+        new = next_version(old)
+        if new.vector is None:
+            new = replace(new, vector=vector)
+        changed = versions.differences(old, new)
+        if not changed:
+            return UpdateOutcome(old, ())
+        await self._table.supersede([(old, new)])
+        self._committed()
+        return UpdateOutcome(new, changed)
+
+    async def delete(
+        self, memory_ids: Sequence[str], scope: Scope, source: Source, *, reason: str = ""
+    ) -> DeleteOutcome:
+        """Mark memories as deleted, all in one commit. `restore` brings each of them back.
+
+        Raises:
+            NotFoundError: The user has none of these memories.
+        """
+        wanted = list(dict.fromkeys(memory_ids))
+        async with self._table.writing():
+            mine = all_of(filters.current(), "deleted_at IS NULL", filters.readable(scope))
+            found = await self._table.find(all_of(mine, one_of("memory_id", wanted)), with_vectors=True)
+            if not found:
+                raise _unknown(", ".join(wanted))
+            now = self._clock()
+            changes = [(old, versions.deleted_version(old, reason, source, now)) for old in found]
+            await self._table.supersede(changes)
+            self._committed()
+        known = {memory.memory_id for memory in found}
+        return DeleteOutcome(tuple(new for _, new in changes), tuple(one for one in wanted if one not in known))
+
+    # Reading
+
+    async def page(
+        self,
+        scope: Scope,
+        *,
+        selection: Selection = EVERYTHING,
+        sort: paging.Sort = "newest",
+        limit: int = 20,
+        cursor: str = "",
+        include_deleted: bool = False,
+    ) -> Page:
+        """Return one page of the memories that match. `include_deleted` adds deleted and expired ones."""
+        matching = all_of(
+            filters.current() if include_deleted else filters.live(self._clock()),
+            filters.readable(scope),
+            selection.predicate(),
+        )
+        rest = all_of(matching, paging.remainder(cursor, sort))
+        found = await self._table.find(rest, order=[paging.order_of(sort)], limit=limit + 1)
+        shown = tuple(found[:limit])
+        return Page(
+            shown,
+            total=await self._table.count(matching),
+            next_cursor=paging.cursor_after(shown[-1], sort) if len(found) > limit else "",
+        )
+
+    async def history(self, memory_id: str, scope: Scope, *, with_vectors: bool = False) -> list[Memory]:
+        """Return all versions of one memory, newest first.
+
+        Raises:
+            NotFoundError: The user has no such memory.
+        """
+        found = await self._table.find(
+            all_of(equals("memory_id", memory_id), filters.readable(scope)),
+            order=[Order("version", descending=True)],
+            with_vectors=with_vectors,
+        )
+        if not found:
+            raise _unknown(memory_id)
+        return found
+
+    async def profile(self, scope: Scope, limit: int = 100) -> list[Memory]:
+        """Return what is always worth knowing of a user: pinned memories first, then profile and preferences."""
+        standing = filters.any_of("pinned", one_of("type", ("profile", "preference")))
+        return await self._table.find(
+            all_of(filters.live(self._clock()), filters.readable(scope), standing),
+            order=[Order("pinned", descending=True), *_IMPORTANT_FIRST],
+            limit=limit,
+        )
+
+    async def stats(self) -> Stats:
+        """Return the state of the store, of all users."""
+        return Stats(await self._table.stats(), self._embedder_name, self._last_upkeep, str(self._table.folder))
+
+    # Upkeep, off the request path
+
+    def _committed(self) -> None:
+        self._commits += 1
+        if self._commits >= COMMITS_UNTIL_UPKEEP:
+            self.upkeep_due.set()
+
+    async def upkeep(self) -> Upkeep:
+        """Embed what has no vector yet, and compact the table after many commits.
+
+        A failure is kept for `stats` and told in the result; the next upkeep tries again.
+        """
+        commits, self._commits = self._commits, 0
+        self.upkeep_due = anyio.Event()
+        try:
+            embedded = await self._vectors.embed_pending()
+            due = commits and await self._table.fragments() >= COMMITS_UNTIL_UPKEEP
+            self._last_upkeep = Upkeep(embedded, compacted=bool(due) and await self._table.compact())
+        except StoreError as error:
+            self._commits += commits
+            self._last_upkeep = Upkeep(problem=str(error))
+        return self._last_upkeep
+
+
+def _unknown(memory_ids: str) -> NotFoundError:
+    return NotFoundError(
+        f"There is no memory {memory_ids[:200]!r}. Take a memory_id from search_memory or list_memories."
+    )
+
+
+def _without_vector(problem: str) -> tuple[str, ...]:
+    if not problem:
+        return ()
+    return (f"Stored, but found by words alone until it can be embedded. {problem}",)
