@@ -9,6 +9,8 @@ import anyio.lowlevel
 
 from server.config import Settings
 from store.clock import utc_now
+from store.embedders.base import Embedder
+from store.embedders.choice import ApiAccess, choose_embedder
 from store.errors import ConfigError
 from store.ids import TimeOrderedIds
 from tools.memories import Memories
@@ -29,23 +31,31 @@ def prepare_folder(folder: Path) -> None:
         raise ConfigError(f"SOUVENIR_STORE is {str(folder)!r}, which can't be written: {reason}.") from None
 
 
-async def open_memories(settings: Settings) -> Memories:
-    """Open the store, creating it where there is none yet. The embedder's model is loaded when it is first used.
+def chosen_embedder(settings: Settings) -> Embedder | None:
+    """Return the embedder that the settings name, None for full text alone. Its model is loaded when it is first used.
 
     Raises:
-        ConfigError: The embedder's setting is wrong.
-        StoreError: The store can't be opened.
+        ConfigError: The setting is wrong.
     """
-    from store.embedders.choice import ApiAccess, choose_embedder
-    from store.table import MemoryTable
-
     api = ApiAccess(
         base_url=settings.openai_base_url,
         api_key=settings.openai_api_key.get_secret_value(),
         timeout=settings.embedder_timeout,
         retries=settings.embedder_retries,
     )
-    embedder = choose_embedder(settings.embedder, api)
+    return choose_embedder(settings.embedder, api)
+
+
+async def open_memories(settings: Settings) -> Memories:
+    """Open the store, creating it where there is none yet.
+
+    Raises:
+        ConfigError: The embedder's setting is wrong.
+        StoreError: The store can't be opened.
+    """
+    from store.table import MemoryTable  # imports LanceDB, which takes more than a second
+
+    embedder = chosen_embedder(settings)
     table = await MemoryTable.open(settings.store)
     return Memories(table, embedder, clock=utc_now, new_id=TimeOrderedIds(), min_score=settings.min_score)
 

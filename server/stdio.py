@@ -17,7 +17,7 @@ from mcp.server.stdio import stdio_server
 
 from server.app import DISTRIBUTION, build_server, local_caller
 from server.config import Settings, load
-from server.opening import LateMemories, prepare_folder
+from server.opening import LateMemories, chosen_embedder, prepare_folder
 from server.upkeep import keep_up
 from server.wire import DrainedReader, EndableInput, InFlight, NotingWriter
 from store.clock import utc_now
@@ -66,6 +66,7 @@ def run(settings: Settings) -> None:
         ConfigError: The store's folder can't be used.
     """
     prepare_folder(settings.store)
+    chosen_embedder(settings)  # a wrong setting is told now, not at the first call
     # Rust logs to stderr by itself; a user who wants more sets it in the environment.
     os.environ.setdefault("LANCE_LOG", "error")
     if sys.stdin.isatty():

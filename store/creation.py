@@ -8,6 +8,10 @@ from lancedb.index import FTS, Bitmap, BTree
 from store.schema import table_schema
 from store.words import STOP_WORDS
 
+BTREE_COLUMNS = ("row_id", "memory_id", "content_hash", "superseded_at", "run_id")
+BITMAP_COLUMNS = ("user_id", "project", "agent_id")
+TEXT_COLUMN = "search_text"
+
 
 async def create_table(database: lancedb.AsyncConnection, name: str) -> lancedb.AsyncTable:
     """Create the empty table and its indexes. Call it under the write lock."""
@@ -15,11 +19,17 @@ async def create_table(database: lancedb.AsyncConnection, name: str) -> lancedb.
     # ICU finds words in Chinese, Japanese and Thai too, where splitting at blanks finds nothing (FACTS, LanceDB).
     # Stemming, stop words and folding are worth 7 points of recall@10 on LoCoMo, our stop words 1.6 of them.
     await table.create_index(
-        "search_text",
+        TEXT_COLUMN,
         config=FTS(base_tokenizer="icu", with_position=False, custom_stop_words=sorted(STOP_WORDS)),
     )
-    for column in ("row_id", "memory_id", "content_hash", "superseded_at", "run_id"):
+    for column in BTREE_COLUMNS:
         await table.create_index(column, config=BTree())
-    for column in ("user_id", "project", "agent_id"):
+    for column in BITMAP_COLUMNS:
         await table.create_index(column, config=Bitmap())
     return table
+
+
+async def missing_indexes(table: lancedb.AsyncTable) -> list[str]:
+    """Return the columns that should have an index and have none."""
+    present = {column for index in await table.list_indices() for column in index.columns}
+    return [column for column in (TEXT_COLUMN, *BTREE_COLUMNS, *BITMAP_COLUMNS) if column not in present]

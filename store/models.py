@@ -109,4 +109,5 @@ class TableStats:
     table_version: int
     schema_version: int
     fingerprint: Fingerprint | None
+    missing_indexes: tuple[str, ...]
     by_type: Mapping[str, int]

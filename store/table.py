@@ -16,7 +16,7 @@ import pyarrow as pa
 from lancedb.query import ColumnOrdering, MatchQuery
 
 from store import filters, schema
-from store.creation import create_table
+from store.creation import create_table, missing_indexes
 from store.errors import ConflictError, CorruptionError, SchemaError, StoreError
 from store.filters import Order, Predicate, one_of
 from store.locks import ProcessLock
@@ -214,6 +214,7 @@ class MemoryTable:
             current_schema = await self._table.schema()
             storage = await self._storage()
             version = await self._table.version()
+            missing = await missing_indexes(self._table)
             rows = await (
                 self._table.query()
                 .where(filters.current())
@@ -238,6 +239,7 @@ class MemoryTable:
             table_version=version,
             schema_version=schema.schema_version(current_schema) or 0,
             fingerprint=schema.fingerprint(current_schema),
+            missing_indexes=tuple(missing),
             by_type=dict(sorted(by_type.items())),
         )
 

@@ -6,13 +6,13 @@ from typing import Annotated
 from mcp.types import CallToolResult, ToolAnnotations
 from pydantic import Field
 
-from store.models import MemoryType
+from store.models import MemoryType, Scope
 from tools import guards, times
 from tools.arguments import AgentId, ExpiresAt, Metadata, OccurredAt, Project, RunId, Tags, UserId
 from tools.budget import fit
 from tools.callers import Access
 from tools.contract import StrictTool, answer, strict_tool
-from tools.outcomes import Added, Draft
+from tools.outcomes import AddOutcome, Draft
 from tools.results import AddedResult, AddResults, SimilarResult, scope_result
 
 SIMILAR_TOKENS = 1_500
@@ -57,7 +57,7 @@ def add_tool(access: Access) -> StrictTool:
         )
         drafts = [replace(first, content=text) for text in texts]
         outcome = await (await access.memories()).add(drafts, scope, caller.source)
-        return answer(AddResults(results=_shown(outcome.added), scope=scope_result(scope), notes=list(outcome.notes)))
+        return answer(add_results(outcome, scope))
 
     return strict_tool(
         add_memory,
@@ -68,18 +68,20 @@ def add_tool(access: Access) -> StrictTool:
     )
 
 
-def _shown(added: tuple[Added, ...]) -> list[AddedResult]:
-    texts = iter(fit([hit.memory.content for one in added for hit in one.similar], SIMILAR_TOKENS))
-    known = iter(fit([one.memory.content for one in added if one.event == "NONE"], SIMILAR_TOKENS))
-    return [
+def add_results(outcome: AddOutcome, scope: Scope) -> AddResults:
+    """Return what came of each statement; of one that was there already, the text that is stored."""
+    similar = iter(fit([hit.memory.content for one in outcome.added for hit in one.similar], SIMILAR_TOKENS))
+    known = iter(fit([one.memory.content for one in outcome.added if one.event == "NONE"], SIMILAR_TOKENS))
+    results = [
         AddedResult(
             event=one.event,
             memory_id=one.memory.memory_id,
             content=next(known).text if one.event == "NONE" else "",
             similar=[
-                SimilarResult(memory_id=hit.memory.memory_id, content=next(texts).text, score=round(hit.score, 3))
+                SimilarResult(memory_id=hit.memory.memory_id, content=next(similar).text, score=round(hit.score, 3))
                 for hit in one.similar
             ],
         )
-        for one in added
+        for one in outcome.added
     ]
+    return AddResults(results=results, scope=scope_result(scope), notes=list(outcome.notes))

@@ -9,6 +9,7 @@ from tools import guards
 from tools.budget import fit
 from tools.callers import Access
 from tools.contract import StrictTool, answer, strict_tool
+from tools.outcomes import DeleteOutcome
 from tools.results import DeletedResult, DeleteResults
 
 
@@ -34,18 +35,7 @@ def delete_tool(access: Access) -> StrictTool:
             caller.source,
             reason=guards.name("reason", reason),
         )
-        texts = fit([memory.content for memory in outcome.deleted])
-        return answer(
-            DeleteResults(
-                results=[
-                    DeletedResult(memory_id=memory.memory_id, content=text.text, restore_version=memory.version - 1)
-                    for memory, text in zip(outcome.deleted, texts, strict=True)
-                ],
-                deleted=len(outcome.deleted),
-                undo="update_memory with the memory_id and its restore_version",
-                not_found=list(outcome.not_found),
-            )
-        )
+        return answer(delete_results(outcome))
 
     return strict_tool(
         delete_memory,
@@ -53,4 +43,18 @@ def delete_tool(access: Access) -> StrictTool:
         annotations=ToolAnnotations(
             read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
         ),
+    )
+
+
+def delete_results(outcome: DeleteOutcome) -> DeleteResults:
+    """Return what was deleted, and how to bring each of it back."""
+    texts = fit([memory.content for memory in outcome.deleted])
+    return DeleteResults(
+        results=[
+            DeletedResult(memory_id=memory.memory_id, content=text.text, restore_version=memory.version - 1)
+            for memory, text in zip(outcome.deleted, texts, strict=True)
+        ],
+        deleted=len(outcome.deleted),
+        undo="update_memory with the memory_id and its restore_version",
+        not_found=list(outcome.not_found),
     )

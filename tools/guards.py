@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from store.errors import InvalidRequestError
 from store.filters import Selection
-from store.models import EVERYWHERE
+from store.models import EVERYWHERE, MEMORY_TYPES, MemoryType
 
 MAX_CONTENT = 32_000
 MAX_CONTENTS = 100
@@ -73,6 +73,14 @@ def tags(values: Sequence[str]) -> tuple[str, ...]:
         if not 1 <= len(tag) <= MAX_TAG:
             raise InvalidRequestError(f"A tag has {len(tag)} characters; each tag has 1 to {MAX_TAG}.")
     return unique
+
+
+def types(values: Sequence[str]) -> tuple[MemoryType, ...]:
+    """Return types to narrow by."""
+    for value in values:
+        if value not in MEMORY_TYPES:
+            raise InvalidRequestError(f"type is {value[:40]!r}; valid are {', '.join(MEMORY_TYPES)}.")
+    return tuple(one for one in MEMORY_TYPES if one in values)
 
 
 def metadata(values: Mapping[str, object]) -> dict[str, object]:

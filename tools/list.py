@@ -12,6 +12,7 @@ from tools.arguments import AgentFilter, ProjectFilter, Since, TagsFilter, Types
 from tools.budget import RESULT_TOKENS, Shortened, fit
 from tools.callers import Access
 from tools.contract import StrictTool, answer, strict_tool
+from tools.outcomes import Page
 from tools.paging import Sort
 from tools.results import (
     NOTICE,
@@ -58,7 +59,7 @@ def list_tool(access: Access) -> StrictTool:
         memories = await access.memories()
         if memory_id:
             scope = caller.scope_of_id(user_id, project, agent_id, run_id)
-            return answer(_history(await memories.history(guards.memory_id(memory_id), scope), scope))
+            return answer(history_results(await memories.history(guards.memory_id(memory_id), scope), scope))
         page = await memories.page(
             scope,
             selection=selection,
@@ -67,9 +68,7 @@ def list_tool(access: Access) -> StrictTool:
             cursor=cursor,
             include_deleted=include_deleted,
         )
-        texts = fit([memory.content for memory in page.memories])
-        shown = [_shown(memory, text) for memory, text in zip(page.memories, texts, strict=True)]
-        return answer(_listed(shown, scope, page.total, page.next_cursor))
+        return answer(page_results(page, scope))
 
     return strict_tool(
         list_memories,
@@ -80,12 +79,18 @@ def list_tool(access: Access) -> StrictTool:
     )
 
 
-def _shown(memory: Memory, text: Shortened) -> MemoryResult:
-    return memory_result(memory, text, pinned=memory.pinned, importance=memory.importance)
+def page_results(page: Page, scope: Scope) -> ListResults:
+    """Return one page of memories."""
+    texts = fit([memory.content for memory in page.memories])
+    shown = [
+        memory_result(memory, text, importance=memory.importance)
+        for memory, text in zip(page.memories, texts, strict=True)
+    ]
+    return _listed(shown, scope, page.total, page.next_cursor)
 
 
-def _history(versions: list[Memory], scope: Scope) -> ListResults:
-    """Return the newest version whole, as the only way to see a long memory, and the others within the budget."""
+def history_results(versions: list[Memory], scope: Scope) -> ListResults:
+    """Return all versions: the newest whole, as the only way to see a long memory, the others within the budget."""
     newest, *older = versions
     texts = [Shortened(newest.content), *fit([memory.content for memory in older], RESULT_TOKENS)]
     shown = [memory_result(memory, text, **full_fields(memory)) for memory, text in zip(versions, texts, strict=True)]

@@ -311,6 +311,18 @@ class Memories:
             raise _unknown(memory_id)
         return found
 
+    async def version_before(self, memory_id: str, scope: Scope) -> int:
+        """Return the version that an undo brings back: the newest that is neither the current one nor a deletion.
+
+        Raises:
+            NotFoundError: The user has no such memory, or it never said anything else.
+        """
+        current, *earlier = await self.history(memory_id, scope)
+        for one in earlier:
+            if not one.deleted_at:
+                return one.version
+        raise NotFoundError(f"{memory_id} has only version {current.version}: there is nothing to go back to.")
+
     async def profile(self, scope: Scope, limit: int = 100) -> list[Memory]:
         """Return what is always worth knowing of a user: pinned memories first, then profile and preferences."""
         standing = filters.any_of("pinned", one_of("type", ("profile", "preference")))

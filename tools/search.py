@@ -6,6 +6,7 @@ from mcp.types import CallToolResult, ToolAnnotations
 from pydantic import Field
 
 from store.filters import Selection
+from store.models import Scope
 from tools import guards, times
 from tools.arguments import AgentFilter, ProjectFilter, RunFilter, Since, TagsFilter, Types, Until, UserId
 from tools.budget import fit
@@ -14,7 +15,6 @@ from tools.contract import StrictTool, answer, strict_tool
 from tools.outcomes import SearchOutcome
 from tools.results import (
     NOTICE,
-    MemoryResult,
     SearchResults,
     any_shortened,
     full_fields,
@@ -69,17 +69,7 @@ def search_tool(access: Access) -> StrictTool:
             limit=guards.limit(limit),
             min_score=None if min_score == -1 else guards.fraction("min_score", min_score),
         )
-        results = _shown(outcome, detail, question)
-        return answer(
-            SearchResults(
-                results=results,
-                relevant=bool(results),
-                omitted=outcome.omitted,
-                scope=scope_result(scope),
-                notice=NOTICE,
-                notes=[*outcome.notes, *([SHORTENED] if any_shortened(results) else [])],
-            )
-        )
+        return answer(search_results(outcome, scope, detail, question))
 
     return strict_tool(
         search_memory,
@@ -93,9 +83,10 @@ def search_tool(access: Access) -> StrictTool:
 SHORTENED = "Long memories are shortened. list_memories with the memory_id, or memory://{memory_id}, has the whole."
 
 
-def _shown(outcome: SearchOutcome, detail: Detail, query: str) -> list[MemoryResult]:
+def search_results(outcome: SearchOutcome, scope: Scope, detail: Detail, query: str) -> SearchResults:
+    """Return a search's outcome as a result; long memories are shortened around the words of the query."""
     texts = fit([hit.memory.content for hit in outcome.hits], BUDGETS[detail], query)
-    return [
+    results = [
         memory_result(
             hit.memory,
             text,
@@ -104,3 +95,11 @@ def _shown(outcome: SearchOutcome, detail: Detail, query: str) -> list[MemoryRes
         )
         for hit, text in zip(outcome.hits, texts, strict=True)
     ]
+    return SearchResults(
+        results=results,
+        relevant=bool(results),
+        omitted=outcome.omitted,
+        scope=scope_result(scope),
+        notice=NOTICE,
+        notes=[*outcome.notes, *([SHORTENED] if any_shortened(results) else [])],
+    )

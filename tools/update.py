@@ -57,13 +57,7 @@ def update_tool(access: Access) -> StrictTool:
         )
         memories = await access.memories()
         outcome = await _applied(memories, wanted, change, restore_version, scope, caller.source)
-        [text] = fit([outcome.memory.content])
-        shown = memory_result(outcome.memory, text, **full_fields(outcome.memory))
-        notes = [
-            *outcome.notes,
-            *([] if outcome.changed else ["Nothing differs: no new version was stored."]),
-        ]
-        return answer(UpdateResults(results=[shown], changed=list(outcome.changed), notes=notes))
+        return answer(update_results(outcome))
 
     return strict_tool(
         update_memory,
@@ -84,3 +78,13 @@ async def _applied(
             "restore_version goes alone: restore first, then update in a second call. Nothing was changed."
         )
     return await memories.restore(memory_id, restore_version, scope, source)
+
+
+def update_results(outcome: UpdateOutcome) -> UpdateResults:
+    """Return the version that is current now, and what changed."""
+    [text] = fit([outcome.memory.content])
+    return UpdateResults(
+        results=[memory_result(outcome.memory, text, **full_fields(outcome.memory))],
+        changed=list(outcome.changed),
+        notes=[*outcome.notes, *([] if outcome.changed else ["Nothing differs: no new version was stored."])],
+    )

@@ -1,0 +1,74 @@
+"""What every command works with: settings, opened memories, and errors as one line."""
+
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from store.errors import ConfigError, SouvenirError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from server.config import Loaded, Settings
+    from store.models import Scope
+    from tools.memories import Memories
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a command works with."""
+
+    memories: "Memories"
+    settings: "Settings"
+
+    def reading(self, user: str, project: str) -> "Scope":
+        """Return the scope of a command that reads: everything of the user, unless a project is named."""
+        from store.models import EVERYWHERE, Scope
+
+        return Scope(user or self.settings.user, project or EVERYWHERE, EVERYWHERE)
+
+
+def loaded_settings() -> "Loaded":
+    """Return the settings, or end the process with one line that names the wrong one."""
+    from server.config import load
+
+    try:
+        return load()
+    except ConfigError as error:
+        _fail(error, 2)
+
+
+def run(work: Callable[[Desk], Awaitable[None]]) -> None:
+    """Open the memories, do the work, and turn our errors into one line on stderr."""
+    import anyio
+
+    from server.opening import open_memories, prepare_folder
+
+    os.environ.setdefault("LANCE_LOG", "error")
+    settings = loaded_settings().settings
+
+    async def opened() -> None:
+        prepare_folder(settings.store)
+        memories = await open_memories(settings)
+        try:
+            await work(Desk(memories, settings))
+        finally:
+            memories.close()
+
+    try:
+        anyio.run(opened)
+    except SouvenirError as error:
+        _fail(error, 2 if isinstance(error, ConfigError) else 1)
+
+
+def _fail(error: SouvenirError, status: int) -> NoReturn:
+    from server import console
+
+    console.notes([f"souvenir: {error}"])
+    raise SystemExit(status)
+
+
+def print_json(result: "BaseModel") -> None:
+    """Print a result for programs; fields at their default are left out, as over MCP."""
+    print(result.model_dump_json(indent=2, exclude_defaults=True))  # noqa: T201 - the command line
