@@ -1,7 +1,9 @@
 """Embedding models that run in this process: the bundled one, any that fastembed knows, any local folder."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+import importlib
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,12 +75,9 @@ class OnnxEmbedder:
             return self._loaded
 
     def _load_now(self) -> _Loaded:
-        try:
+        with _translated(self._name):
             model, identity = self._load()
             dimension = len(next(iter(model.query_embed("dimension"))))
-        # onnxruntime and fastembed raise builtin errors, and RuntimeError's children, for broken or absent files.
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise ProviderUnavailableError(f"The embedder {self._name} can't be loaded: {error}") from error
         return _Loaded(model, Fingerprint("fastembed", identity, dimension))
 
 
@@ -136,6 +135,20 @@ def _from_folder(folder: Path, found: ModelFolder) -> "TextEmbedding":
         tokenizer: Any = getattr(model.model, "tokenizer")  # noqa: B009 - an attribute of all ONNX models, not typed
         tokenizer.enable_truncation(found.max_tokens)
     return model
+
+
+@contextmanager
+def _translated(name: str) -> Generator[None]:
+    """Turn what fastembed and onnxruntime raise while loading into our errors: the only seam to them.
+
+    fastembed raises builtin errors for absent and broken files, onnxruntime its own, which have no base in common.
+    """
+    module = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
+    own = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Exception)]
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, KeyError, *own) as error:
+        raise ProviderUnavailableError(f"The embedder {name} can't be loaded: {error}") from error
 
 
 def _digest(file: Path) -> str:

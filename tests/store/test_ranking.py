@@ -1,0 +1,42 @@
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from store.ranking import Candidate, rank, score
+from tests.builders import NOW, memory
+
+cosines = st.none() | st.floats(-1, 1)
+bm25s = st.floats(0, 100)
+words = st.integers(1, 30)
+
+
+@given(cosines, bm25s, words)
+def test_a_score_is_between_0_and_1(cosine: float | None, bm25: float, count: int) -> None:
+    assert 0 <= score(cosine, bm25, count) <= 1
+
+
+@given(st.floats(-1, 1), st.floats(0, 1), bm25s, st.floats(0, 10), words)
+def test_a_better_signal_never_lowers_a_score(
+    cosine: float, more: float, bm25: float, extra: float, count: int
+) -> None:
+    assert score(min(1.0, cosine + more), bm25 + extra, count) >= score(cosine, bm25, count)
+
+
+@given(st.lists(st.tuples(cosines, bm25s), max_size=8))
+def test_a_hits_score_does_not_depend_on_what_else_was_found(signals: list[tuple[float | None, float]]) -> None:
+    candidates = [Candidate(memory(str(number)), *pair) for number, pair in enumerate(signals)]
+    together = {hit.memory.memory_id: hit.score for hit in rank(candidates, "green tea")}
+    alone = {one.memory.memory_id: rank([one], "green tea")[0].score for one in candidates}
+    assert together == alone
+
+
+def test_hits_come_best_first_and_of_equal_ones_the_newer_first() -> None:
+    newer = memory("newer", updated_at=NOW + timedelta(seconds=1))
+    candidates = [Candidate(memory("older"), 0.5, 1.0), Candidate(newer, 0.5, 1.0), Candidate(memory("best"), 0.9, 5.0)]
+    assert [hit.memory.memory_id for hit in rank(candidates, "tea")] == ["best", "newer", "older"]
+
+
+def test_nothing_in_common_scores_nothing() -> None:
+    assert score(0.0, 0.0, 1) == 0
+    assert score(None, 0.0, 1) == 0

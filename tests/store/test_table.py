@@ -1,0 +1,181 @@
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import lancedb
+import pyarrow as pa
+import pytest
+
+from store import filters
+from store.errors import ConflictError, SchemaError, StoreError
+from store.filters import equals
+from store.models import Fingerprint, Memory
+from store.table import MemoryTable
+from tests.builders import axis, memory
+
+MODEL = Fingerprint("hashing", "words", 384)
+
+
+def next_version(old: Memory, content: str) -> Memory:
+    return replace(old, version=old.version + 1, content=content, updated_at=old.updated_at + timedelta(seconds=1))
+
+
+async def test_a_new_table_has_every_index(table: MemoryTable) -> None:
+    stats = await table.stats()
+    assert (stats.memories, stats.versions, stats.missing_indexes, stats.fingerprint) == (0, 0, (), None)
+
+
+async def test_superseding_closes_the_old_version_and_opens_the_next_in_one_commit(table: MemoryTable) -> None:
+    old = memory("1", "Berlin", vector=axis(0))
+    await table.insert([old])
+    before = (await table.stats()).table_version
+    new = next_version(old, "Munich")
+    async with table.writing():
+        await table.supersede([(old, new)])
+    assert (await table.stats()).table_version == before + 1
+    versions = await table.find(equals("memory_id", "1"), with_vectors=True)
+    assert versions == [replace(old, superseded_at=new.updated_at), new]
+    assert [list(version.vector or ()) for version in versions] == [axis(0), axis(0)]
+
+
+async def test_versions_with_and_without_a_vector_are_written_side_by_side(table: MemoryTable) -> None:
+    old = memory("1", vector=axis(0))
+    await table.insert([old, memory("2")])
+    async with table.writing():
+        await table.supersede([(old, replace(next_version(old, "new"), vector=None))])
+    found = await table.find(filters.current(), with_vectors=True)
+    assert [one.vector for one in found] == [None, None]
+
+
+async def test_superseding_what_is_not_there_is_a_conflict(table: MemoryTable) -> None:
+    ghost = memory("ghost")
+    with pytest.raises(ConflictError):
+        async with table.writing():
+            await table.supersede([(ghost, next_version(ghost, "new"))])
+
+
+async def test_another_handle_sees_a_commit_at_once(table: MemoryTable) -> None:
+    reader = await MemoryTable.open(table.folder)
+    assert await reader.count(filters.current()) == 0
+    await table.insert([memory("1")])
+    assert await reader.count(filters.current()) == 1
+    reader.close()
+
+
+async def test_candidates_have_both_signals_whichever_search_found_them(table: MemoryTable) -> None:
+    await table.adopt(MODEL)
+    await table.insert(
+        [
+            memory("both", "green tea", vector=axis(0)),
+            memory("words", "green paint", vector=axis(1)),
+            memory("meaning", "matcha", vector=axis(0)),
+            memory("no vector", "green car"),
+        ]
+    )
+    found = {one.memory.memory_id: one for one in await table.candidates("green", axis(0), filters.current(), 2)}
+    assert set(found) >= {"both", "meaning"}
+    assert found["both"].cosine == pytest.approx(1.0)
+    assert found["both"].bm25 > 0
+    assert (found["meaning"].cosine, found["meaning"].bm25) == (pytest.approx(1.0), 0.0)
+    wide = {one.memory.memory_id: one for one in await table.candidates("green", axis(0), filters.current(), 10)}
+    assert (wide["words"].cosine, wide["no vector"].cosine) == (pytest.approx(0.0), None)
+
+
+async def test_candidates_are_filtered_before_they_are_counted(table: MemoryTable) -> None:
+    await table.adopt(MODEL)
+    others = [memory(f"other {number}", "green tea", user_id="bob", vector=axis(0)) for number in range(50)]
+    await table.insert([*others, memory("mine", "green tea", vector=axis(1))])
+    found = await table.candidates("green", axis(0), equals("user_id", "alice"), 5)
+    assert [one.memory.memory_id for one in found] == ["mine"]
+
+
+@pytest.mark.parametrize("query", ["", "'", '"', "\\", "AND OR NOT", "(", "a:b", "+-*/", "?", "\x00", "🧠", "x" * 8000])
+async def test_no_query_is_taken_for_syntax(table: MemoryTable, query: str) -> None:
+    await table.insert([memory("1", "text")])
+    assert await table.candidates(query, None, filters.current(), 5) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "query"),
+    [("住在北京", "北京"), ("Zürich", "zurich"), ("config.yaml", "config.yaml"), ("running shoes", "run")],
+)
+async def test_full_text_knows_more_than_blanks(table: MemoryTable, content: str, query: str) -> None:
+    await table.insert([memory("1", content)])
+    assert len(await table.candidates(query, None, filters.current(), 5)) == 1
+
+
+async def test_adopting_a_model_of_another_dimension_replaces_the_empty_column(table: MemoryTable) -> None:
+    await table.insert([memory("1", "before")])
+    model = Fingerprint("openai", "large", 8)
+    async with table.writing():
+        await table.adopt(model)
+    await table.insert([memory("2", "after", vector=axis(3, 8))])
+    assert await table.fingerprint() == model
+    [found] = await table.find(equals("memory_id", "2"), with_vectors=True)
+    assert found.vector == axis(3, 8)
+    assert len(await table.candidates("before", axis(3, 8), filters.current(), 5)) == 2
+    assert (await table.stats()).missing_indexes == ()
+
+
+async def test_compaction_merges_fragments_and_changes_no_answer(table: MemoryTable) -> None:
+    for number in range(5):
+        await table.insert([memory(str(number), f"fact {number}")])
+    before = await table.find(filters.current())
+    assert await table.fragments() == 5
+    assert await table.compact()
+    assert await table.fragments() == 1
+    assert await table.find(filters.current()) == before
+    assert len(await table.candidates("fact", None, filters.current(), 10)) == 5
+
+
+async def test_a_table_of_something_else_is_refused_in_words(tmp_path: Path) -> None:
+    database = await lancedb.connect_async(tmp_path)
+    await database.create_table("memories", schema=pa.schema([pa.field("a", pa.int32())]))
+    with pytest.raises(SchemaError, match="was not made by Souvenir"):
+        await MemoryTable.open(tmp_path)
+
+
+async def test_a_table_of_a_newer_souvenir_is_refused_in_words(tmp_path: Path) -> None:
+    database = await lancedb.connect_async(tmp_path)
+    schema = pa.schema([pa.field("a", pa.int32())], metadata={"souvenir.schema_version": "99"})
+    await database.create_table("memories", schema=schema)
+    with pytest.raises(SchemaError, match="schema version 99; this Souvenir knows version 1. Upgrade Souvenir"):
+        await MemoryTable.open(tmp_path)
+
+
+async def test_a_folder_that_is_a_file_is_a_store_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError):
+        await MemoryTable.open(tmp_path / "file")
+
+
+OPEN_AND_ADD = """
+import sys, anyio
+from pathlib import Path
+from datetime import UTC, datetime
+from store.models import Memory
+from store.table import MemoryTable
+from tests.builders import axis, memory
+
+async def main(folder, name):
+    table = await MemoryTable.open(Path(folder))
+    now = datetime.now(UTC)
+    for number in range(10):
+        await table.insert([Memory(memory_id=f"{name}-{number}", version=1, content="x", content_hash="h",
+                                   user_id="u", created_at=now, updated_at=now)])
+
+anyio.run(main, sys.argv[1], sys.argv[2])
+"""
+
+
+async def test_processes_that_start_on_an_empty_folder_make_one_table_and_lose_nothing(tmp_path: Path) -> None:
+    processes = [
+        subprocess.Popen([sys.executable, "-c", OPEN_AND_ADD, str(tmp_path / "store"), str(name)]) for name in range(3)
+    ]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    table = await MemoryTable.open(tmp_path / "store")
+    assert await table.count(filters.current()) == 30
+    assert (await table.stats()).missing_indexes == ()
+    table.close()

@@ -1,0 +1,135 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from store import filters
+from store.embedders.hashing import HashingEmbedder
+from store.errors import ProviderError, ProviderUnavailableError
+from store.models import Fingerprint, Vector
+from store.table import MemoryTable
+from store.vectors import Vectors
+from tests.builders import memory
+
+
+@dataclass
+class MoodyEmbedder:
+    """The hashing embedder, behind a switch."""
+
+    inner: HashingEmbedder
+    works: bool = True
+    queries: int = 0
+
+    name = "moody"
+
+    async def fingerprint(self) -> Fingerprint:
+        self._check()
+        return await self.inner.fingerprint()
+
+    async def embed_documents(self, texts: Sequence[str]) -> list[Vector]:
+        self._check()
+        return await self.inner.embed_documents(texts)
+
+    async def embed_query(self, text: str) -> Vector:
+        self._check()
+        self.queries += 1
+        return await self.inner.embed_query(text)
+
+    def _check(self) -> None:
+        if not self.works:
+            raise ProviderUnavailableError("the embedder is down")
+
+
+async def stored(table: MemoryTable, vectors: Vectors, memory_id: str, text: str) -> str:
+    """Store one text as `Memories.add` does, and return the problem with its vector."""
+    embedded = await vectors.of_documents([text])
+    async with table.writing():
+        embedded = await vectors.admit(embedded)
+        await table.insert([memory(memory_id, text, vector=embedded.vectors[0])])
+    return embedded.problem
+
+
+async def test_the_first_vectors_settle_whose_the_table_holds(table: MemoryTable) -> None:
+    vectors = Vectors(table, HashingEmbedder(16))
+    assert await stored(table, vectors, "1", "green tea") == ""
+    assert await table.fingerprint() == Fingerprint("hashing", "words", 16)
+
+
+async def test_another_model_is_refused_in_words_and_its_vectors_left_out(table: MemoryTable) -> None:
+    await stored(table, Vectors(table, HashingEmbedder(16)), "1", "green tea")
+    other = Vectors(table, HashingEmbedder(32))
+    problem = await stored(table, other, "2", "black tea")
+    assert problem == (
+        "This store's vectors were made by hashing:words (16 dimensions), this server is set to hashing:words "
+        "(32 dimensions), and vectors of two models can't be mixed. Set SOUVENIR_EMBEDDER back to the model of the "
+        "store to search by meaning again."
+    )
+    assert (await other.of_query("tea")).problem == problem
+    assert (await other.of_query("tea")).vectors == (None,)
+    assert (await table.stats()).pending_embeddings == 1
+    assert await other.embed_pending() == 0
+
+
+async def test_what_was_stored_while_the_embedder_was_down_is_embedded_later(table: MemoryTable) -> None:
+    embedder = MoodyEmbedder(HashingEmbedder(), works=False)
+    vectors = Vectors(table, embedder)
+    for number in range(70):  # more than one batch
+        assert await stored(table, vectors, str(number), f"fact {number}") == "the embedder is down"
+    assert await vectors.embed_pending() == 0
+    embedder.works = True
+    assert await vectors.embed_pending() == 70
+    assert (await table.stats()).pending_embeddings == 0
+    [found] = await table.find(filters.equals("memory_id", "7"), with_vectors=True)
+    [again] = await embedder.embed_documents(["fact 7"])
+    assert found.vector
+    assert max(abs(one - other) for one, other in zip(found.vector, again, strict=True)) < 1e-6
+
+
+async def test_a_query_while_the_embedder_is_down_says_so(table: MemoryTable) -> None:
+    embedder = MoodyEmbedder(HashingEmbedder())
+    vectors = Vectors(table, embedder)
+    await stored(table, vectors, "1", "green tea")
+    embedder.works = False
+    assert (await vectors.of_query("tea")).problem == "the embedder is down"
+
+
+async def test_a_repeated_query_is_embedded_once(table: MemoryTable) -> None:
+    embedder = MoodyEmbedder(HashingEmbedder())
+    vectors = Vectors(table, embedder)
+    await stored(table, vectors, "1", "green tea")
+    first, second = await vectors.of_query("tea"), await vectors.of_query("tea")
+    assert first == second
+    assert embedder.queries == 1
+    for number in range(100):
+        await vectors.of_query(f"query {number}")
+    await vectors.of_query("tea")
+    assert embedder.queries == 102  # the cache is small: the first query has left it
+
+
+async def test_without_an_embedder_nothing_is_embedded_and_nothing_is_wrong(table: MemoryTable) -> None:
+    vectors = Vectors(table, None)
+    assert await stored(table, vectors, "1", "green tea") == ""
+    assert (await vectors.of_query("tea")).problem == ""
+    assert await vectors.embed_pending() == 0
+    assert await table.fingerprint() is None
+
+
+async def test_a_store_made_without_an_embedder_takes_the_vectors_of_the_first_one(table: MemoryTable) -> None:
+    await stored(table, Vectors(table, None), "1", "green tea")
+    embedder = HashingEmbedder(16)
+    assert await Vectors(table, embedder).embed_pending() == 1
+    assert await table.fingerprint() == await embedder.fingerprint()
+
+
+def test_provider_errors_are_one_family() -> None:
+    assert issubclass(ProviderUnavailableError, ProviderError)
+
+
+async def test_two_models_started_at_once_leave_vectors_of_one(table: MemoryTable, tmp_path: Path) -> None:
+    second = await MemoryTable.open(table.folder)
+    one, other = Vectors(table, HashingEmbedder(16)), Vectors(second, HashingEmbedder(32))
+    embedded_one, embedded_other = await one.of_documents(["a"]), await other.of_documents(["b"])
+    async with table.writing():
+        assert (await one.admit(embedded_one)).problem == ""
+    async with second.writing():
+        assert "can't be mixed" in (await other.admit(embedded_other)).problem
+    second.close()
