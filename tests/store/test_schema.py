@@ -1,5 +1,6 @@
 from datetime import UTC, datetime
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,8 +75,7 @@ def test_a_new_table_holds_vectors_of_no_model_and_says_whose_once_told() -> Non
     schema = table_schema()
     assert fingerprint(schema) is None
     model = Fingerprint("openai", "text-embedding-3-small", 1536)
-    field = vector_field(1536).with_metadata(fingerprint_metadata(model))
-    told = schema.set(schema.get_field_index("vector"), field)
+    told = pa.schema([pa.field("vector", vector_field(1536).type, metadata={**fingerprint_metadata(model)})])
     assert fingerprint(told) == model
     assert dimension(told) == 1536
 

@@ -87,7 +87,7 @@ def api() -> Iterator[Api]:
             self.end_headers()
             self.wfile.write(text.encode())
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
@@ -100,8 +100,8 @@ def api() -> Iterator[Api]:
     server.server_close()
 
 
-def embedder(api: Api, **options: Any) -> ApiEmbedder:
-    return ApiEmbedder("small", base_url=api.url, **({"api_key": "secret", "timeout": 5.0, "retries": 0} | options))
+def embedder(api: Api, *, api_key: str = "secret", timeout: float = 5.0, retries: int = 0) -> ApiEmbedder:
+    return ApiEmbedder("small", base_url=api.url, api_key=api_key, timeout=timeout, retries=retries)
 
 
 async def test_documents_come_back_in_order_and_of_length_one(api: Api) -> None:

@@ -22,6 +22,7 @@ from store.errors import ConfigError
 def test_the_setting_chooses_the_embedder_and_is_its_name(setting: str, kind: type) -> None:
     chosen = choose_embedder(setting, ApiAccess())
     assert isinstance(chosen, kind)
+    assert chosen
     assert chosen.name == setting
 
 

@@ -1,0 +1,181 @@
+"""The use cases where the protocol does not matter: degraded embedders, upkeep, cancelled calls, many tasks."""
+
+import anyio
+import pytest
+
+from store import filters
+from store.embedders.hashing import HashingEmbedder
+from store.errors import NotFoundError, ProviderUnavailableError, StoreError
+from store.models import Fingerprint, Scope
+from store.table import MemoryTable
+from tests.conftest import ALICE, SOURCE, CountedIds, Tools, TurnedClock
+from tools.memories import COMMITS_UNTIL_UPKEEP, Memories
+from tools.outcomes import Change, Draft
+
+
+class DownEmbedder(HashingEmbedder):
+    """An embedder that is down until it is told otherwise."""
+
+    down = True
+
+    async def fingerprint(self) -> Fingerprint:
+        if self.down:
+            raise ProviderUnavailableError("openai:small can't be reached.")
+        return await super().fingerprint()
+
+
+async def add(memories: Memories, content: str, scope: Scope = ALICE) -> str:
+    outcome = await memories.add([Draft(content=content)], scope, SOURCE)
+    return outcome.added[0].memory.memory_id
+
+
+class TestWithoutItsEmbedder:
+    @pytest.fixture
+    def embedder(self) -> DownEmbedder:
+        return DownEmbedder()
+
+    async def test_a_memory_is_stored_found_by_words_and_embedded_later(
+        self, tools: Tools, memories: Memories, embedder: DownEmbedder
+    ) -> None:
+        stored = await tools("add_memory", content="Anna prefers green tea")
+        assert stored["notes"] == [
+            "Stored, but found by words alone until it can be embedded. openai:small can't be reached."
+        ]
+        searched = await tools("search_memory", query="tea")
+        assert [hit["content"] for hit in searched["results"]] == ["Anna prefers green tea"]
+        embedder.down = False
+        assert (await memories.upkeep()).embedded == 1
+        embedder.down = True
+        searched = await tools("search_memory", query="tea")
+        assert searched["notes"] == ["Searched by words alone, not by meaning. openai:small can't be reached."]
+        assert [hit["content"] for hit in searched["results"]] == ["Anna prefers green tea"]
+
+    async def test_an_update_is_stored_too(self, tools: Tools) -> None:
+        [result] = (await tools("add_memory", content="Anna lives in Berlin"))["results"]
+        updated = await tools("update_memory", memory_id=result["memory_id"], content="Anna lives in Graz")
+        assert updated["results"][0]["content"] == "Anna lives in Graz"
+        assert updated["notes"] == [
+            "Stored, but found by words alone until it can be embedded. openai:small can't be reached."
+        ]
+
+
+async def test_a_server_with_another_model_still_stores_and_finds_by_words(
+    table: MemoryTable, memories: Memories, clock: TurnedClock
+) -> None:
+    await add(memories, "Anna prefers green tea")
+    other = Memories(table, HashingEmbedder(16), clock=clock, new_id=lambda: "other")
+    outcome = await other.add([Draft(content="Anna prefers black coffee")], ALICE, SOURCE)
+    assert "can't be mixed" in outcome.notes[0]
+    searched = await other.search("coffee", ALICE)
+    assert [hit.memory.content for hit in searched.hits] == ["Anna prefers black coffee"]
+    assert "can't be mixed" in searched.notes[0]
+
+
+async def test_an_id_that_is_taken_is_not_used_again(table: MemoryTable, clock: TurnedClock) -> None:
+    ids = iter(["same", "same", "fresh"])
+    memories = Memories(table, None, clock=clock, new_id=lambda: next(ids))
+    assert await add(memories, "one") == "same"
+    assert await add(memories, "two") == "fresh"
+
+
+async def test_concurrent_identical_adds_store_one_memory(memories: Memories) -> None:
+    made: list[str] = []
+
+    async def work() -> None:
+        made.append(await add(memories, "Anna prefers green tea"))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(8):
+            tasks.start_soon(work)
+    assert len(set(made)) == 1
+    assert (await memories.page(ALICE)).total == 1
+
+
+async def test_concurrent_updates_of_one_memory_lose_no_version(memories: Memories) -> None:
+    memory_id = await add(memories, "version 1")
+    async with anyio.create_task_group() as tasks:
+        for number in range(8):
+            tasks.start_soon(memories.update, memory_id, Change(content=f"update {number}"), ALICE, SOURCE)
+    history = await memories.history(memory_id, ALICE)
+    assert [one.version for one in history] == list(range(9, 0, -1))
+    assert {one.content for one in history} == {"version 1", *(f"update {number}" for number in range(8))}
+    assert [one.version for one in history if one.superseded_at is None] == [9]
+
+
+async def test_versions_follow_each_other_without_gap_or_overlap(memories: Memories, clock: TurnedClock) -> None:
+    memory_id = await add(memories, "one")
+    clock.forward(days=-1)  # a clock that steps back
+    await memories.update(memory_id, Change(content="two"), ALICE, SOURCE)
+    newest, oldest = await memories.history(memory_id, ALICE)
+    assert oldest.superseded_at == newest.updated_at > oldest.updated_at
+    assert newest.created_at == oldest.created_at
+
+
+@pytest.mark.parametrize("steps", range(0, 60, 3))
+async def test_a_cancelled_change_leaves_the_whole_of_it_or_nothing(memories: Memories, steps: int) -> None:
+    memory_id = await add(memories, "before")
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(memories.update, memory_id, Change(content="after"), ALICE, SOURCE)
+            tasks.start_soon(memories.delete, [await add(memories, "other")], ALICE, SOURCE)
+            for _ in range(steps):
+                await anyio.lowlevel.checkpoint()
+            scope.cancel()
+    history = await memories.history(memory_id, ALICE)
+    current = [one for one in history if one.superseded_at is None]
+    assert len(current) == 1
+    assert [one.version for one in history] == list(range(len(history), 0, -1))
+    await memories.update(memory_id, Change(content="still writable"), ALICE, SOURCE)
+
+
+async def test_undo_finds_the_version_before_a_deletion_and_before_a_change(memories: Memories) -> None:
+    memory_id = await add(memories, "one")
+    with pytest.raises(NotFoundError, match="there is nothing to go back to"):
+        await memories.version_before(memory_id, ALICE)
+    await memories.update(memory_id, Change(content="two"), ALICE, SOURCE)
+    assert await memories.version_before(memory_id, ALICE) == 1
+    await memories.delete([memory_id], ALICE, SOURCE)
+    assert await memories.version_before(memory_id, ALICE) == 2
+
+
+async def test_many_commits_ask_for_upkeep_which_compacts(memories: Memories, table: MemoryTable) -> None:
+    for number in range(COMMITS_UNTIL_UPKEEP):
+        assert not memories.upkeep_due.is_set()
+        await add(memories, f"fact number {number}")
+    assert memories.upkeep_due.is_set()
+    assert (await memories.upkeep()).compacted
+    assert await table.fragments() == 1
+    assert not memories.upkeep_due.is_set()
+    assert not (await memories.upkeep()).compacted
+    assert await table.count(filters.current()) == COMMITS_UNTIL_UPKEEP
+
+
+async def test_upkeep_that_fails_is_told_in_the_statistics_and_done_later(table: MemoryTable) -> None:
+    class FailingTable(MemoryTable):
+        fails = True
+
+        async def compact(self) -> bool:
+            if self.fails:
+                raise StoreError("The store could not compact: conflict")
+            return await super().compact()
+
+    failing = await FailingTable.open(table.folder)
+    assert isinstance(failing, FailingTable)
+    memories = Memories(failing, None, clock=TurnedClock(), new_id=CountedIds())
+    for number in range(COMMITS_UNTIL_UPKEEP):
+        await add(memories, f"fact number {number}")
+    await memories.upkeep()
+    assert (await memories.stats()).upkeep.problem == "The store could not compact: conflict"
+    failing.fails = False
+    assert (await memories.upkeep()).compacted
+    assert (await memories.stats()).upkeep.problem == ""
+    memories.close()
+
+
+async def test_a_batch_is_one_commit(memories: Memories, table: MemoryTable) -> None:
+    await add(memories, "first")
+    before = (await table.stats()).table_version
+    drafts = [Draft(content=f"fact number {number}") for number in range(10)]
+    outcome = await memories.add(drafts, ALICE, SOURCE)
+    await memories.delete([one.memory.memory_id for one in outcome.added], ALICE, SOURCE)
+    assert (await table.stats()).table_version == before + 2
