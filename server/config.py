@@ -27,7 +27,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     store: Path = Field(
-        Path(platformdirs.user_data_dir("souvenir", appauthor=False)),
+        default_factory=lambda: Path(platformdirs.user_data_dir("souvenir", appauthor=False)),
         description="Folder of the memories. It is created if it is not there.",
     )
     embedder: str = Field(
@@ -137,8 +137,8 @@ def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
     known = [variable(name) for name in Settings.model_fields] + [CONFIG_VARIABLE]
     for name in environ:
         if name.startswith(PREFIX) and name not in known:
-            close = difflib.get_close_matches(name, known, 1)
-            hint = f" Did you mean {close[0]}?" if close else " `souvenir config` lists them."
+            close = difflib.get_close_matches(name.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known], 1)
+            hint = f" Did you mean {PREFIX}{close[0]}?" if close else " `souvenir config` lists them."
             raise ConfigError(f"{name} is no setting.{hint}")
 
 

@@ -87,6 +87,7 @@ async def _table(settings: Settings) -> list[Check]:
 async def _health(memories: Memories, settings: Settings) -> list[Check]:
     state = (await memories.stats()).table
     found = f"{state.memories} memories, {state.versions} versions, {state.bytes / 1e6:.1f} MB"
+    embedder = chosen_embedder(settings)
     checks = [
         Check("table", True, found),
         Check(
@@ -103,12 +104,11 @@ async def _health(memories: Memories, settings: Settings) -> list[Check]:
         ),
         Check(
             "embeddings",
-            not state.pending_embeddings,
+            embedder is None or not state.pending_embeddings,
             f"{state.pending_embeddings} memories without a vector",
             "They are found by words; a running server embeds them as soon as the embedder works.",
         ),
     ]
-    embedder = chosen_embedder(settings)
     if embedder and state.fingerprint:
         try:
             own = await embedder.fingerprint()

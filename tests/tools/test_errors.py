@@ -15,8 +15,10 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     (
         "search_memory",
         {"query": " "},
-        "query is empty. Pass a question or topic, or filters such as types, tags or since; list_memories pages "
-        "through everything.",
+        (
+            "query is empty. Pass a question or topic, or filters such as types, tags or since; list_memories pages "
+            "through everything."
+        ),
     ),
     (
         "search_memory",
@@ -38,8 +40,10 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     (
         "search_memory",
         {"query": "a", "top_k": 3},
-        "top_k is no argument of search_memory; valid are query, limit, types, tags, since, until, as_of, min_score, "
-        "detail, user_id, project, agent_id, run_id.",
+        (
+            "top_k is no argument of search_memory; valid are query, limit, types, tags, since, until, as_of, "
+            "min_score, detail, user_id, project, agent_id, run_id."
+        ),
     ),
     ("search_memory", {"query": "a", "min_score": 2}, "min_score is 2; it goes from 0 to 1."),
     ("search_memory", {"query": "a", "detail": "all"}, "detail is 'all'; valid are 'brief', 'normal' or 'full'."),
@@ -79,8 +83,10 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     (
         "add_memory",
         {"content": "x" * 32_001},
-        "content has 32,001 characters; a memory holds at most 32,000. Split it into several statements and pass them "
-        "as contents. Nothing was stored.",
+        (
+            "content has 32,001 characters; a memory holds at most 32,000. Split it into several statements and pass "
+            "them as contents. Nothing was stored."
+        ),
     ),
     (
         "add_memory",
@@ -149,8 +155,10 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     (
         "list_memories",
         {"cursor": "garbage"},
-        "cursor is not one that this list returned. Pass next_cursor as it came, with the same sort, or leave it "
-        "empty for the first page.",
+        (
+            "cursor is not one that this list returned. Pass next_cursor as it came, with the same sort, or leave it "
+            "empty for the first page."
+        ),
     ),
     (
         "list_memories",
@@ -173,7 +181,8 @@ async def test_a_deleted_memory_is_not_updated_but_the_way_back_is_told(tools: T
     memory_id = result["memory_id"]
     await tools("delete_memory", memory_ids=[memory_id])
     assert await tools.error("update_memory", memory_id=memory_id, content="x") == (
-        f"{memory_id} is deleted. Bring it back first: update_memory with memory_id='{memory_id}' and restore_version=1."
+        f"{memory_id} is deleted. Bring it back first: "
+        f"update_memory with memory_id='{memory_id}' and restore_version=1."
     )
     assert await tools.error("update_memory", memory_id=memory_id, restore_version=2) == (
         f"{memory_id} has no version 2 to restore; valid are 1."
