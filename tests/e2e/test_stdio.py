@@ -116,9 +116,9 @@ def test_a_signal_ends_the_server_within_two_seconds_and_loses_no_write(
     with initialized(tmp_path) as wire:
         wire.answer(wire.call("list_memories"))
         acknowledged = [
-            one["content"]
-            for one in [{"content": f"fact number {number}"} for number in range(5)]
-            if wire.answer(wire.call("add_memory", **one))
+            text
+            for text in [f"fact number {number}" for number in range(5)]
+            if wire.answer(wire.call("add_memory", content=text))
         ]
         if not idle:
             for number in range(5, 30):

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -99,7 +99,7 @@ class Wire:
 
 
 @contextmanager
-def initialized(store: Path, *arguments: str, **environ: str) -> Iterator[Wire]:
+def initialized(store: Path, *arguments: str, **environ: str) -> Generator[Wire]:
     """Yield a server after the handshake."""
     with Wire(store, *arguments, **environ) as wire:
         wire.initialize()
