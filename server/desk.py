@@ -1,6 +1,5 @@
 """What every command works with: settings, opened memories, and errors as one line."""
 
-import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
@@ -45,7 +44,6 @@ def run(work: Callable[[Desk], Awaitable[None]]) -> None:
 
     from server.opening import open_memories, prepare_folder
 
-    os.environ.setdefault("LANCE_LOG", "error")
     settings = loaded_settings().settings
 
     async def opened() -> None:

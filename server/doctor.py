@@ -1,6 +1,5 @@
 """Checks of everything that can go wrong, each with a hint what to do."""
 
-import os
 import platform
 import shutil
 import tempfile
@@ -32,7 +31,6 @@ class Check:
 async def examine(loaded: Loaded) -> list[Check]:
     """Return all checks; one that can't be made is one that failed."""
     settings = loaded.settings
-    os.environ.setdefault("LANCE_LOG", "error")
     checks = [_versions(), _folder(settings)]
     if checks[-1].ok:
         checks += await _embedder(settings)

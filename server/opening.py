@@ -1,6 +1,7 @@
 """Open the memories that the settings name: at once for commands, when first needed for servers."""
 
 import importlib
+import os
 import tempfile
 from pathlib import Path
 
@@ -46,6 +47,11 @@ def chosen_embedder(settings: Settings) -> Embedder | None:
     return choose_embedder(settings.embedder, api)
 
 
+def quiet_libraries() -> None:
+    """Keep LanceDB's own log off stderr, unless the user has set it; it reads this when it is imported."""
+    os.environ.setdefault("LANCEDB_LOG", "error")
+
+
 async def open_memories(settings: Settings) -> Memories:
     """Open the store, creating it where there is none yet.
 
@@ -53,6 +59,7 @@ async def open_memories(settings: Settings) -> Memories:
         ConfigError: The embedder's setting is wrong.
         StoreError: The store can't be opened.
     """
+    quiet_libraries()
     from store.table import MemoryTable  # imports LanceDB, which takes more than a second
 
     embedder = chosen_embedder(settings)
@@ -83,6 +90,7 @@ class LateMemories:
 
     async def load_libraries(self) -> None:
         """Import what takes seconds, on this thread, letting other tasks run in between."""
+        quiet_libraries()
         for name in (
             "numpy",
             "pyarrow",

@@ -67,8 +67,6 @@ def run(settings: Settings) -> None:
     """
     prepare_folder(settings.store)
     chosen_embedder(settings)  # a wrong setting is told now, not at the first call
-    # Rust logs to stderr by itself; a user who wants more sets it in the environment.
-    os.environ.setdefault("LANCE_LOG", "error")
     if sys.stdin.isatty():
         print(  # noqa: T201 - stderr, for a person who started it by hand
             "souvenir-mcp waits for an MCP client on stdin. To try it out: souvenir demo", file=sys.stderr
@@ -81,11 +79,12 @@ async def _serve(settings: Settings) -> None:
     if sys.platform == "win32":
         # A first import of numpy while another thread reads a pipe on stdin deadlocks there (python-sdk#2832).
         await memories.load_libraries()
+    # Before the SDK does it, in its own way.
+    logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="souvenir: %(levelname)s %(message)s")
     server = build_server(
         Access(memories, functools.partial(local_caller, _scope(settings), "stdio"), utc_now),
         log_level=settings.log_level,
     )
-    logging.getLogger().setLevel(settings.log_level)
     standard_input = EndableInput()
     in_flight = InFlight()
     async with stdio_server() as (read_stream, write_stream), anyio.create_task_group() as tasks:

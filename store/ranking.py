@@ -19,19 +19,29 @@ BM25_HALF = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A memory that a search found, with the signals that found it.
+    """A row that a search found, with the signals that found it: all that ranking needs to know of it.
 
-    `cosine` is in [-1, 1], None where there is no vector to compare. `bm25` is 0 or more.
+    `updated_at` is in microseconds since 1970, `cosine` in [-1, 1] or None where there is no vector to compare,
+    `bm25` 0 or more.
     """
 
-    memory: Memory
+    row_id: str
+    updated_at: int
     cosine: float | None
     bm25: float
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class Ranked:
     """A candidate with its score in [0, 1]: higher is better, and it means the same for every query."""
+
+    candidate: Candidate
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A memory that a search returns, its score in [0, 1], and what the score was made of."""
 
     memory: Memory
     score: float
@@ -39,11 +49,11 @@ class Hit:
     bm25: float = 0.0
 
 
-def rank(candidates: Iterable[Candidate], query: str) -> list[Hit]:
-    """Return the candidates as hits, best first; of equal scores the newer memory comes first."""
+def rank(candidates: Iterable[Candidate], query: str) -> list[Ranked]:
+    """Return the candidates with their scores, best first; of equal scores the newer one comes first."""
     words = max(1, len(content_words(query)))
-    hits = [Hit(one.memory, score(one.cosine, one.bm25, words), one.cosine, one.bm25) for one in candidates]
-    return sorted(hits, key=lambda hit: (-hit.score, -hit.memory.updated_at.timestamp(), hit.memory.memory_id))
+    ranked = [Ranked(one, score(one.cosine, one.bm25, words)) for one in candidates]
+    return sorted(ranked, key=lambda one: (-one.score, -one.candidate.updated_at, one.candidate.row_id))
 
 
 def score(cosine: float | None, bm25: float, words: int) -> float:

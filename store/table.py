@@ -2,7 +2,7 @@
 # LanceDB and Arrow are only partly typed: what they return is unknown to the checker here, and only here.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -22,8 +22,15 @@ from store.filters import Order, Predicate, one_of
 from store.locks import ProcessLock
 from store.models import Fingerprint, Memory, TableStats, Vector
 from store.ranking import Candidate
+from store.together import together
 
 TABLE_NAME = "memories"
+
+_RANKED_BY = ("row_id", "updated_at")
+"""What ranking needs of a row; the rest is read for the few rows that are shown."""
+
+KEEP_OLD_VERSIONS = timedelta(minutes=10)
+"""How long old versions of the table stay: a reader in another process may still be at one."""
 
 
 class MemoryTable:
@@ -127,42 +134,45 @@ class MemoryTable:
                 query = query.limit(limit)
             return schema.from_arrow(await query.to_arrow())
 
+    async def read(self, row_ids: Sequence[str]) -> dict[str, Memory]:
+        """Return rows by their ids, in no order, with what a search result shows of them (`HIT_COLUMNS`)."""
+        with _translated("read"):
+            query = self._table.query().where(one_of("row_id", row_ids)).select(list(schema.HIT_COLUMNS))
+            return {memory.row_id: memory for memory in schema.from_arrow(await query.to_arrow())}
+
     async def count(self, predicate: Predicate) -> int:
         """Return how many rows match."""
         with _translated("read"):
             return await self._table.count_rows(predicate)
 
-    async def candidates(self, text: str, vector: Vector | None, predicate: Predicate, limit: int) -> list[Candidate]:
-        """Return the rows nearest to `vector` and those sharing words with `text`, with both signals for each.
+    async def candidates(
+        self, text: str, embed: Callable[[], Awaitable[Vector | None]], predicate: Predicate, limit: int
+    ) -> list[Candidate]:
+        """Return the rows nearest to a text's vector and those sharing words with it, with both signals for each.
+
+        A row that is near but not among the best by words counts as sharing none: scoring those too would cost a
+        third query and is worth nothing (0.2 points of recall@10 on LoCoMo, which is noise).
 
         Args:
             text: The question in words.
-            vector: The question's vector of length 1, in the table's dimension; None to search by words alone.
+            embed: Gives the question's vector, of length 1 and in the table's dimension; None to search by words
+                alone. It runs while the words are searched.
             predicate: What rows must match, before either search looks at them.
             limit: How many rows each of the two searches contributes at most.
         """
-        nearest: list[pa.Table] = []
-        by_words: list[pa.Table] = []
 
-        async def search_by_meaning() -> None:
-            if vector is not None:
-                nearest.append(await self._nearest(vector, predicate, limit))
+        async def by_meaning() -> tuple[Vector | None, list[Candidate]]:
+            vector = await embed()
+            return vector, [] if vector is None else _from_nearest(await self._nearest(vector, predicate, limit))
 
-        async def search_by_words() -> None:
-            by_words.append(await self._matching(text, predicate, limit))
+        async def by_words() -> pa.Table:
+            return await self._matching(text, predicate, limit)
 
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(search_by_meaning)
-            tasks.start_soon(search_by_words)
-        [matching] = by_words
-        found = {one.memory.row_id: one for one in _with_cosines(matching, vector)}
-        only_near = [one for rows in nearest for one in _from_nearest(rows) if one.memory.row_id not in found]
-        if only_near and matching.num_rows == limit:  # else every row that shares a word is among them already
-            rows = one_of("row_id", (one.memory.row_id for one in only_near))
-            scored = await self._matching(text, rows, limit)
-            scores = dict(zip(scored.column("row_id").to_pylist(), _floats(scored, "_score"), strict=True))
-            only_near = [replace(one, bm25=scores.get(one.memory.row_id, 0.0)) for one in only_near]
-        return [*found.values(), *only_near]
+        (vector, nearest), matching = await together(by_meaning, by_words)
+        found = {one.row_id: one for one in nearest}
+        # What both found has the same cosine from either; what only full text found gets its own.
+        found |= {one.row_id: one for one in _with_cosines(matching, vector)}
+        return list(found.values())
 
     async def _nearest(self, vector: Vector, predicate: Predicate, limit: int) -> pa.Table:
         with _translated("search"):
@@ -171,7 +181,7 @@ class MemoryTable:
                 .nearest_to(list(vector))
                 .distance_type("cosine")
                 .where(predicate)
-                .select([*schema.COLUMNS, "_distance"])
+                .select([*_RANKED_BY, "_distance"])
                 .limit(limit)
             )
             return await query.to_arrow()
@@ -182,7 +192,7 @@ class MemoryTable:
                 self._table.query()
                 .nearest_to_text(_words_of(text))
                 .where(predicate)
-                .select([*schema.COLUMNS, "vector", "_score"])
+                .select([*_RANKED_BY, "vector", "_score"])
                 .limit(limit)
             )
             return await query.to_arrow()
@@ -262,9 +272,18 @@ class MemoryTable:
         """
         async with self._maintenance_lock.if_free() as free:
             if free:
-                with _translated("compact"):
-                    await self._table.optimize(cleanup_older_than=timedelta(minutes=10))
+                try:
+                    await self._optimize()
+                except StoreError:
+                    # A writer came in between. Writers that never pause would do so every time: now they wait,
+                    # for the fraction of a second that this takes.
+                    async with self.writing():
+                        await self._optimize()
             return free
+
+    async def _optimize(self) -> None:
+        with _translated("compact"):
+            await self._table.optimize(cleanup_older_than=KEEP_OLD_VERSIONS)
 
 
 def _words_of(text: str) -> MatchQuery:
@@ -273,28 +292,32 @@ def _words_of(text: str) -> MatchQuery:
 
 
 def _from_nearest(rows: pa.Table) -> list[Candidate]:
-    distances = _floats(rows, "_distance")
     return [
-        Candidate(memory, cosine=1.0 - distance, bm25=0.0)
-        for memory, distance in zip(schema.from_arrow(rows), distances, strict=True)
+        Candidate(row_id, updated_at, cosine=1.0 - distance, bm25=0.0)
+        for row_id, updated_at, distance in zip(*_ranked_by(rows), _floats(rows, "_distance"), strict=True)
     ]
 
 
 def _with_cosines(rows: pa.Table, vector: Vector | None) -> list[Candidate]:
     """Return full-text rows as candidates; the cosine of each is worked out from its stored vector."""
-    stored = cast("pa.FixedSizeListArray[Any, Any]", rows.column("vector").combine_chunks())
     cosines: list[float | None] = [None] * rows.num_rows
-    if vector is not None:
+    if vector is not None and rows.num_rows:
+        stored = cast("pa.FixedSizeListArray[Any, Any]", rows.column("vector").combine_chunks())
         # Stored vectors have length 1 (see Embedder), so that the dot product is the cosine.
         matrix = np.asarray(stored.flatten(), dtype=np.float32).reshape(-1, len(vector))
         present = np.flatnonzero(np.asarray(stored.is_valid()))
         for row, cosine in zip(present.tolist(), (matrix @ np.asarray(vector, np.float32)).tolist(), strict=True):
             cosines[row] = cosine
-    memories = schema.from_arrow(rows.drop_columns(["vector"]))
     return [
-        Candidate(memory, cosine=cosine, bm25=bm25)
-        for memory, cosine, bm25 in zip(memories, cosines, _floats(rows, "_score"), strict=True)
+        Candidate(row_id, updated_at, cosine, bm25)
+        for row_id, updated_at, cosine, bm25 in zip(*_ranked_by(rows), cosines, _floats(rows, "_score"), strict=True)
     ]
+
+
+def _ranked_by(rows: pa.Table) -> tuple[list[str], list[int]]:
+    # Microseconds as numbers: making a datetime of each takes longer than the search.
+    moments = cast("list[int]", rows.column("updated_at").cast(pa.int64()).to_pylist())
+    return cast("list[str]", rows.column("row_id").to_pylist()), moments
 
 
 def _floats(rows: pa.Table, column: str) -> list[float]:

@@ -41,7 +41,7 @@ def caged_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("USERPROFILE", str(home))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("LANCE_LOG", "error")
+    monkeypatch.setenv("LANCEDB_LOG", "error")
 
 
 @dataclass

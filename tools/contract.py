@@ -9,7 +9,7 @@ from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, to_json
 
 from store.errors import SouvenirError
 
@@ -49,8 +49,8 @@ def strict_tool(
 
 def answer(result: BaseModel) -> CallToolResult:
     """Return a result as text and as structured content: the same facts, because some clients show only one."""
-    structured = result.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
-    text = result.model_dump_json(exclude_defaults=True, exclude_none=True)
+    structured = result.model_dump(mode="json", exclude_defaults=True)
+    text = to_json(structured).decode()
     return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=structured)
 
 

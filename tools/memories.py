@@ -1,6 +1,6 @@
 """The use cases: what happens when somebody adds, searches, updates, deletes or lists. One way to do each thing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -14,7 +14,8 @@ from store.errors import InvalidRequestError, NotFoundError, StoreError
 from store.filters import Order, Selection, all_of, equals, one_of
 from store.ids import IdSource
 from store.models import Memory, Scope, Source, Vector
-from store.ranking import Hit
+from store.ranking import Hit, Ranked
+from store.together import together
 from store.vectors import Vectors
 from tools import paging, versions
 from tools.guards import content_hash
@@ -133,9 +134,12 @@ class Memories:
                 return ids
 
     async def _neighbours(self, content: str, vector: Vector | None, scope: Scope) -> list[Hit]:
+        async def embed() -> Vector | None:
+            return vector
+
         visible = all_of(filters.live(self._clock()), filters.readable(replace(scope, run_id="")))
-        hits = await self._ranked(content[:SIMILAR_QUERY], vector, visible)
-        return [hit for hit in hits if hit.score >= ranking.SIMILAR_SCORE][: SIMILAR_COUNT + 1]
+        ranked = await self._ranked(content[:SIMILAR_QUERY], embed, visible)
+        return await self._hits([one for one in ranked if one.score >= ranking.SIMILAR_SCORE][: SIMILAR_COUNT + 1])
 
     # Searching
 
@@ -169,15 +173,35 @@ class Memories:
         if not query:
             found = await self._table.find(visible, order=_IMPORTANT_FIRST, limit=limit)
             return SearchOutcome(tuple(Hit(memory, memory.importance) for memory in found))
-        embedded = await self._vectors.of_query(query)
-        hits = await self._ranked(query, embedded.vectors[0], visible)
-        threshold = self._min_score if min_score is None else min_score
-        relevant = [hit for hit in hits if hit.score >= threshold]
-        notes = (f"Searched by words alone, not by meaning. {embedded.problem}",) if embedded.problem else ()
-        return SearchOutcome(tuple(relevant[:limit]), omitted=len(hits) - len(relevant), notes=notes)
+        problems: list[str] = []
 
-    async def _ranked(self, query: str, vector: Vector | None, visible: filters.Predicate) -> list[Hit]:
-        return ranking.rank(await self._table.candidates(query, vector, visible, CANDIDATES), query)
+        async def embed() -> Vector | None:
+            embedded = await self._vectors.of_query(query)
+            if embedded.problem:
+                problems.append(f"Searched by words alone, not by meaning. {embedded.problem}")
+            return embedded.vectors[0]
+
+        ranked = await self._ranked(query, embed, visible)
+        threshold = self._min_score if min_score is None else min_score
+        relevant = [one for one in ranked if one.score >= threshold]
+        hits = await self._hits(relevant[:limit])
+        return SearchOutcome(tuple(hits), omitted=len(ranked) - len(relevant), notes=tuple(problems))
+
+    async def _ranked(
+        self, query: str, embed: Callable[[], Awaitable[Vector | None]], visible: filters.Predicate
+    ) -> list[Ranked]:
+        return ranking.rank(await self._table.candidates(query, embed, visible, CANDIDATES), query)
+
+    async def _hits(self, ranked: Sequence[Ranked]) -> list[Hit]:
+        """Read the memories of the few rows that are shown."""
+        if not ranked:
+            return []
+        memories = await self._table.read([one.candidate.row_id for one in ranked])
+        return [
+            Hit(memories[one.candidate.row_id], one.score, one.candidate.cosine, one.candidate.bm25)
+            for one in ranked
+            if one.candidate.row_id in memories  # erased by another process since
+        ]
 
     # Changing
 
@@ -288,11 +312,14 @@ class Memories:
             selection.predicate(),
         )
         rest = all_of(matching, paging.remainder(cursor, sort))
-        found = await self._table.find(rest, order=[paging.order_of(sort)], limit=limit + 1)
+        found, total = await together(
+            lambda: self._table.find(rest, order=[paging.order_of(sort)], limit=limit + 1),
+            lambda: self._table.count(matching),
+        )
         shown = tuple(found[:limit])
         return Page(
             shown,
-            total=await self._table.count(matching),
+            total=total,
             next_cursor=paging.cursor_after(shown[-1], sort) if len(found) > limit else "",
         )
 

@@ -88,7 +88,9 @@ def bundled() -> OnnxEmbedder:
         from fastembed.common.model_description import PoolingType
 
         known = ModelFolder("model.onnx", "e", 384, PoolingType.DISABLED, BUNDLED_TOKENS)
-        return _from_folder(BUNDLED_FOLDER, known), BUNDLED_NAME
+        # One thread: a small model gains little from more, and onnxruntime's idle threads spin, which slows down the
+        # search that runs beside and after it (benchmarks/latency.py: a tenth of the whole call).
+        return _from_folder(BUNDLED_FOLDER, known, threads=1), BUNDLED_NAME
 
     return OnnxEmbedder("bundled", load)
 
@@ -114,7 +116,7 @@ def from_folder(folder: Path) -> OnnxEmbedder:
     return OnnxEmbedder(f"fastembed:{folder}", load)
 
 
-def _from_folder(folder: Path, found: ModelFolder) -> "TextEmbedding":
+def _from_folder(folder: Path, found: ModelFolder, threads: int | None = None) -> "TextEmbedding":
     from fastembed import TextEmbedding
     from fastembed.common.model_description import ModelSource
 
@@ -130,7 +132,9 @@ def _from_folder(folder: Path, found: ModelFolder) -> "TextEmbedding":
             output_name=found.output,
         )
     # fastembed creates its cache folder even where nothing is downloaded: it may as well be the model's own.
-    model = TextEmbedding(name, specific_model_path=str(folder), cache_dir=str(folder), local_files_only=True)
+    model = TextEmbedding(
+        name, specific_model_path=str(folder), cache_dir=str(folder), local_files_only=True, threads=threads
+    )
     if found.max_tokens:
         tokenizer: Any = getattr(model.model, "tokenizer")  # noqa: B009 - an attribute of all ONNX models, not typed
         tokenizer.enable_truncation(found.max_tokens)

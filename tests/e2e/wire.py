@@ -21,10 +21,12 @@ ENVELOPE = {
 class Wire:
     """A `souvenir-mcp` process on a store, with an embedder that needs no loading unless another is set."""
 
+    module = "server.stdio"
+
     def __init__(self, store: Path, *arguments: str, **environ: str) -> None:
         self._next_id = 0
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "server.stdio", *arguments],
+            [sys.executable, "-P", "-m", self.module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

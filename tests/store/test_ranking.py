@@ -1,10 +1,7 @@
-from datetime import timedelta
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from store.ranking import Candidate, rank, score
-from tests.builders import NOW, memory
 
 cosines = st.none() | st.floats(-1, 1)
 bm25s = st.floats(0, 100)
@@ -23,18 +20,22 @@ def test_a_better_signal_never_lowers_a_score(
     assert score(min(1.0, cosine + more), bm25 + extra, count) >= score(cosine, bm25, count)
 
 
+def candidate(row_id: str, cosine: float | None, bm25: float, updated_at: int = 0) -> Candidate:
+    return Candidate(row_id, updated_at, cosine, bm25)
+
+
 @given(st.lists(st.tuples(cosines, bm25s), max_size=8))
-def test_a_hits_score_does_not_depend_on_what_else_was_found(signals: list[tuple[float | None, float]]) -> None:
-    candidates = [Candidate(memory(str(number)), *pair) for number, pair in enumerate(signals)]
-    together = {hit.memory.memory_id: hit.score for hit in rank(candidates, "green tea")}
-    alone = {one.memory.memory_id: rank([one], "green tea")[0].score for one in candidates}
+def test_a_score_does_not_depend_on_what_else_was_found(signals: list[tuple[float | None, float]]) -> None:
+    candidates = [candidate(str(number), *pair) for number, pair in enumerate(signals)]
+    together = {one.candidate: one.score for one in rank(candidates, "green tea")}
+    alone = {one: rank([one], "green tea")[0].score for one in candidates}
     assert together == alone
 
 
-def test_hits_come_best_first_and_of_equal_ones_the_newer_first() -> None:
-    newer = memory("newer", updated_at=NOW + timedelta(seconds=1))
-    candidates = [Candidate(memory("older"), 0.5, 1.0), Candidate(newer, 0.5, 1.0), Candidate(memory("best"), 0.9, 5.0)]
-    assert [hit.memory.memory_id for hit in rank(candidates, "tea")] == ["best", "newer", "older"]
+def test_the_best_comes_first_and_of_equal_ones_the_newer() -> None:
+    newer = candidate("newer", 0.5, 1.0, 1)
+    ranked = rank([candidate("older", 0.5, 1.0), newer, candidate("best", 0.9, 5.0)], "tea")
+    assert [one.candidate.row_id for one in ranked] == ["best", "newer", "older"]
 
 
 def test_nothing_in_common_scores_nothing() -> None:

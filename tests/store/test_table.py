@@ -2,6 +2,7 @@
 # pyright: reportUnknownMemberType=false
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,11 +15,18 @@ import pytest
 from store import filters
 from store.errors import ConflictError, SchemaError, StoreError
 from store.filters import equals
-from store.models import Fingerprint, Memory
+from store.models import Fingerprint, Memory, Vector
 from store.table import MemoryTable
 from tests.builders import axis, memory
 
 MODEL = Fingerprint("hashing", "words", 384)
+
+
+def gives(vector: Vector | None) -> Callable[[], Awaitable[Vector | None]]:
+    async def embed() -> Vector | None:
+        return vector
+
+    return embed
 
 
 def next_version(old: Memory, content: str) -> Memory:
@@ -77,27 +85,26 @@ async def test_candidates_have_both_signals_whichever_search_found_them(table: M
             memory("no vector", "green car"),
         ]
     )
-    found = {one.memory.memory_id: one for one in await table.candidates("green", axis(0), filters.current(), 2)}
-    assert set(found) >= {"both", "meaning"}
-    assert found["both"].cosine == pytest.approx(1.0)
-    assert found["both"].bm25 > 0
-    assert (found["meaning"].cosine, found["meaning"].bm25) == (pytest.approx(1.0), 0.0)
-    wide = {one.memory.memory_id: one for one in await table.candidates("green", axis(0), filters.current(), 10)}
-    assert (wide["words"].cosine, wide["no vector"].cosine) == (pytest.approx(0.0), None)
+    found = {one.row_id: one for one in await table.candidates("green", gives(axis(0)), filters.current(), 10)}
+    assert set(found) == {"both.1", "words.1", "meaning.1", "no vector.1"}
+    assert found["both.1"].cosine == pytest.approx(1.0)
+    assert found["both.1"].bm25 > 0
+    assert (found["meaning.1"].cosine, found["meaning.1"].bm25) == (pytest.approx(1.0), 0.0)
+    assert (found["words.1"].cosine, found["no vector.1"].cosine) == (pytest.approx(0.0), None)
 
 
 async def test_candidates_are_filtered_before_they_are_counted(table: MemoryTable) -> None:
     await table.adopt(MODEL)
     others = [memory(f"other {number}", "green tea", user_id="bob", vector=axis(0)) for number in range(50)]
     await table.insert([*others, memory("mine", "green tea", vector=axis(1))])
-    found = await table.candidates("green", axis(0), equals("user_id", "alice"), 5)
-    assert [one.memory.memory_id for one in found] == ["mine"]
+    found = await table.candidates("green", gives(axis(0)), equals("user_id", "alice"), 5)
+    assert [one.row_id for one in found] == ["mine.1"]
 
 
 @pytest.mark.parametrize("query", ["", "'", '"', "\\", "AND OR NOT", "(", "a:b", "+-*/", "?", "\x00", "🧠", "x" * 8000])
 async def test_no_query_is_taken_for_syntax(table: MemoryTable, query: str) -> None:
     await table.insert([memory("1", "text")])
-    assert await table.candidates(query, None, filters.current(), 5) == []
+    assert await table.candidates(query, gives(None), filters.current(), 5) == []
 
 
 @pytest.mark.parametrize(
@@ -106,7 +113,7 @@ async def test_no_query_is_taken_for_syntax(table: MemoryTable, query: str) -> N
 )
 async def test_full_text_knows_more_than_blanks(table: MemoryTable, content: str, query: str) -> None:
     await table.insert([memory("1", content)])
-    assert len(await table.candidates(query, None, filters.current(), 5)) == 1
+    assert len(await table.candidates(query, gives(None), filters.current(), 5)) == 1
 
 
 async def test_adopting_a_model_of_another_dimension_replaces_the_empty_column(table: MemoryTable) -> None:
@@ -118,7 +125,7 @@ async def test_adopting_a_model_of_another_dimension_replaces_the_empty_column(t
     assert await table.fingerprint() == model
     [found] = await table.find(equals("memory_id", "2"), with_vectors=True)
     assert found.vector == axis(3, 8)
-    assert len(await table.candidates("before", axis(3, 8), filters.current(), 5)) == 2
+    assert len(await table.candidates("before", gives(axis(3, 8)), filters.current(), 5)) == 2
     assert (await table.stats()).missing_indexes == ()
 
 
@@ -130,7 +137,7 @@ async def test_compaction_merges_fragments_and_changes_no_answer(table: MemoryTa
     assert await table.compact()
     assert await table.fragments() == 1
     assert await table.find(filters.current()) == before
-    assert len(await table.candidates("fact", None, filters.current(), 10)) == 5
+    assert len(await table.candidates("fact", gives(None), filters.current(), 10)) == 5
 
 
 async def test_a_table_of_something_else_is_refused_in_words(tmp_path: Path) -> None:

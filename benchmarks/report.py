@@ -1,0 +1,25 @@
+"""Medians, percentiles and tables that all benchmarks print alike."""
+
+import statistics
+from collections.abc import Sequence
+
+
+def p50(values: Sequence[float]) -> float:
+    """Return the median."""
+    return statistics.median(values)
+
+
+def p95(values: Sequence[float]) -> float:
+    """Return the 95th percentile, the nearest measured value."""
+    return sorted(values)[min(len(values) - 1, round(0.95 * len(values)))]
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a Markdown table, which the README takes over as it is."""
+    cells = [list(columns), *[[str(cell) for cell in row] for row in rows]]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(columns))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in cells
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    print("\n".join(lines))
