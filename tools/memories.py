@@ -42,8 +42,8 @@ SIMILAR_COUNT = 3
 SIMILAR_QUERY = 500
 """Characters of a new memory that its neighbours are searched with: the beginning says what it is about."""
 
-COMMITS_UNTIL_UPKEEP = 64
-"""A hundred single-row commits make a search ten times as slow, until they are compacted (FACTS, LanceDB)."""
+COMMITS_UNTIL_UPKEEP = 32
+"""A hundred single-row commits make a search ten times as slow until they are compacted (FACTS, LanceDB)."""
 
 EVERYTHING = Selection()
 
