@@ -2,7 +2,8 @@
 # LanceDB and Arrow are only partly typed: what they return is unknown to the checker here, and only here.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Sequence
+import secrets
+from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -11,23 +12,17 @@ from typing import Any, cast
 
 import anyio
 import lancedb
-import numpy as np
-import pyarrow as pa
 from lancedb.query import ColumnOrdering, MatchQuery
 
-from store import filters, schema
-from store.creation import create_table, missing_indexes
+from store import filters, found, schema
+from store.creation import TEXT_COLUMN, create_table, missing_indexes
 from store.errors import ConflictError, CorruptionError, SchemaError, StoreError
 from store.filters import Order, Predicate, one_of
+from store.found import FoundRows
 from store.locks import ProcessLock
 from store.models import Fingerprint, Memory, TableStats, Vector
-from store.ranking import Candidate
-from store.together import together
 
 TABLE_NAME = "memories"
-
-_RANKED_BY = ("row_id", "updated_at")
-"""What ranking needs of a row; the rest is read for the few rows that are shown."""
 
 KEEP_OLD_VERSIONS = timedelta(minutes=10)
 """How long old versions of the table stay: a reader in another process may still be at one."""
@@ -145,57 +140,51 @@ class MemoryTable:
         with _translated("read"):
             return await self._table.count_rows(predicate)
 
-    async def candidates(
-        self, text: str, embed: Callable[[], Awaitable[Vector | None]], predicate: Predicate, limit: int
-    ) -> list[Candidate]:
-        """Return the rows nearest to a text's vector and those sharing words with it, with both signals for each.
-
-        A row that is near but not among the best by words counts as sharing none: scoring those too would cost a
-        third query and is worth nothing (0.2 points of recall@10 on LoCoMo, which is noise).
-
-        Args:
-            text: The question in words.
-            embed: Gives the question's vector, of length 1 and in the table's dimension; None to search by words
-                alone. It runs while the words are searched.
-            predicate: What rows must match, before either search looks at them.
-            limit: How many rows each of the two searches contributes at most.
-        """
-
-        async def by_meaning() -> tuple[Vector | None, list[Candidate]]:
-            vector = await embed()
-            return vector, [] if vector is None else _from_nearest(await self._nearest(vector, predicate, limit))
-
-        async def by_words() -> pa.Table:
-            return await self._matching(text, predicate, limit)
-
-        (vector, nearest), matching = await together(by_meaning, by_words)
-        found = {one.row_id: one for one in nearest}
-        # What both found has the same cosine from either; what only full text found gets its own.
-        found |= {one.row_id: one for one in _with_cosines(matching, vector)}
-        return list(found.values())
-
-    async def _nearest(self, vector: Vector, predicate: Predicate, limit: int) -> pa.Table:
+    async def nearest(self, vector: Vector, predicate: Predicate, limit: int) -> FoundRows:
+        """Return the rows nearest by cosine among those that match (a prefilter)."""
         with _translated("search"):
-            query = (
-                self._table.query()
-                .nearest_to(list(vector))
-                .distance_type("cosine")
-                .where(predicate)
-                .select([*_RANKED_BY, "_distance"])
-                .limit(limit)
-            )
-            return await query.to_arrow()
+            query = self._table.query().nearest_to(list(vector)).distance_type("cosine").where(predicate)
+            return FoundRows(await query.select([*found.COLUMNS, "_distance"]).limit(limit).to_arrow())
 
-    async def _matching(self, text: str, predicate: Predicate, limit: int) -> pa.Table:
+    async def matching(self, text: str, predicate: Predicate, limit: int) -> FoundRows:
+        """Return the rows that share words with a text, best BM25 first, among those that match (a prefilter)."""
         with _translated("search"):
-            query = (
-                self._table.query()
-                .nearest_to_text(_words_of(text))
-                .where(predicate)
-                .select([*_RANKED_BY, "vector", "_score"])
-                .limit(limit)
-            )
-            return await query.to_arrow()
+            # Nothing in the text is query syntax.
+            words = MatchQuery(text, TEXT_COLUMN)  # pyright: ignore[reportCallIssue] - typed without its defaults
+            query = self._table.query().nearest_to_text(words).where(predicate)
+            return FoundRows(await query.select([*found.COLUMNS, "vector", "_score"]).limit(limit).to_arrow())
+
+    async def found_rows(self, predicate: Predicate, limit: int) -> FoundRows:
+        """Return rows that match, as a search would."""
+        with _translated("search"):
+            query = self._table.query().where(predicate).select([*found.COLUMNS, "vector"])
+            return FoundRows(await query.limit(limit).to_arrow())
+
+    async def order_of_runs(self, predicate: Predicate, limit: int) -> list[tuple[str, str]]:
+        """Return conversation and row id of the rows that match, in the order they were stored; none beyond `limit`."""
+        with _translated("search"):
+            query = self._table.query().where(predicate).select(["run_id", "memory_id", "row_id"])
+            rows = (await query.limit(limit + 1).to_arrow()).sort_by("memory_id")
+        if rows.num_rows > limit:
+            return []
+        columns = (cast("list[str]", rows.column(name).to_pylist()) for name in ("run_id", "row_id"))
+        return list(zip(*columns, strict=True))
+
+    async def words(self, text: str) -> list[str]:
+        """Return the words of a text as the full-text index sees them: stemmed, folded, without stop words."""
+        with _translated("search"):
+            return [token.text for token in await self._table.tokenize(text, column=TEXT_COLUMN)]
+
+    async def words_of_each(self, texts: Sequence[str]) -> list[list[str]]:
+        """Return the words of each text, see `words`; all at once, because a call for each takes long."""
+        border = f"border{secrets.token_hex(8)}0"  # no text can know it, and no stemmer touches a digit
+        words: list[list[str]] = [[]]
+        for word in await self.words(f"\n{border}\n".join(texts)):
+            if word == border:
+                words.append([])
+            else:
+                words[-1].append(word)
+        return words if texts else []
 
     # Vectors of one model only
 
@@ -284,44 +273,6 @@ class MemoryTable:
     async def _optimize(self) -> None:
         with _translated("compact"):
             await self._table.optimize(cleanup_older_than=KEEP_OLD_VERSIONS)
-
-
-def _words_of(text: str) -> MatchQuery:
-    """Return a query for any of the words of a text; nothing in it is query syntax."""
-    return MatchQuery(text, "search_text")  # pyright: ignore[reportCallIssue] - typed without its defaults
-
-
-def _from_nearest(rows: pa.Table) -> list[Candidate]:
-    return [
-        Candidate(row_id, updated_at, cosine=1.0 - distance, bm25=0.0)
-        for row_id, updated_at, distance in zip(*_ranked_by(rows), _floats(rows, "_distance"), strict=True)
-    ]
-
-
-def _with_cosines(rows: pa.Table, vector: Vector | None) -> list[Candidate]:
-    """Return full-text rows as candidates; the cosine of each is worked out from its stored vector."""
-    cosines: list[float | None] = [None] * rows.num_rows
-    if vector is not None and rows.num_rows:
-        stored = cast("pa.FixedSizeListArray[Any, Any]", rows.column("vector").combine_chunks())
-        # Stored vectors have length 1 (see Embedder), so that the dot product is the cosine.
-        matrix = np.asarray(stored.flatten(), dtype=np.float32).reshape(-1, len(vector))
-        present = np.flatnonzero(np.asarray(stored.is_valid()))
-        for row, cosine in zip(present.tolist(), (matrix @ np.asarray(vector, np.float32)).tolist(), strict=True):
-            cosines[row] = cosine
-    return [
-        Candidate(row_id, updated_at, cosine, bm25)
-        for row_id, updated_at, cosine, bm25 in zip(*_ranked_by(rows), cosines, _floats(rows, "_score"), strict=True)
-    ]
-
-
-def _ranked_by(rows: pa.Table) -> tuple[list[str], list[int]]:
-    # Microseconds as numbers: making a datetime of each takes longer than the search.
-    moments = cast("list[int]", rows.column("updated_at").cast(pa.int64()).to_pylist())
-    return cast("list[str]", rows.column("row_id").to_pylist()), moments
-
-
-def _floats(rows: pa.Table, column: str) -> list[float]:
-    return [float(value) for value in cast("list[float]", rows.column(column).to_pylist())]
 
 
 def _made(folder: Path) -> Path:

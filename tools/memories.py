@@ -1,6 +1,6 @@
 """The use cases: what happens when somebody adds, searches, updates, deletes or lists. One way to do each thing."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from store.filters import Order, Selection, all_of, equals, one_of
 from store.ids import IdSource
 from store.models import Memory, Scope, Source, Vector
 from store.ranking import Hit, Ranked
+from store.search import ranked_rows
 from store.together import together
 from store.vectors import Vectors
 from tools import paging, versions
@@ -34,9 +35,6 @@ from tools.outcomes import (
 
 if TYPE_CHECKING:
     from store.table import MemoryTable
-
-CANDIDATES = 100
-"""How many rows each side of a search contributes before they are fused."""
 
 SIMILAR_COUNT = 3
 SIMILAR_QUERY = 500
@@ -138,7 +136,7 @@ class Memories:
             return vector
 
         visible = all_of(filters.live(self._clock()), filters.readable(replace(scope, run_id="")))
-        ranked = await self._ranked(content[:SIMILAR_QUERY], embed, visible)
+        ranked = await ranked_rows(self._table, content[:SIMILAR_QUERY], embed, visible)
         return await self._hits([one for one in ranked if one.score >= ranking.SIMILAR_SCORE][: SIMILAR_COUNT + 1])
 
     # Searching
@@ -181,16 +179,11 @@ class Memories:
                 problems.append(f"Searched by words alone, not by meaning. {embedded.problem}")
             return embedded.vectors[0]
 
-        ranked = await self._ranked(query, embed, visible)
+        ranked = await ranked_rows(self._table, query, embed, visible)
         threshold = self._min_score if min_score is None else min_score
         relevant = [one for one in ranked if one.score >= threshold]
         hits = await self._hits(relevant[:limit])
         return SearchOutcome(tuple(hits), omitted=len(ranked) - len(relevant), notes=tuple(problems))
-
-    async def _ranked(
-        self, query: str, embed: Callable[[], Awaitable[Vector | None]], visible: filters.Predicate
-    ) -> list[Ranked]:
-        return ranking.rank(await self._table.candidates(query, embed, visible, CANDIDATES), query)
 
     async def _hits(self, ranked: Sequence[Ranked]) -> list[Hit]:
         """Read the memories of the few rows that are shown."""
@@ -198,7 +191,7 @@ class Memories:
             return []
         memories = await self._table.read([one.candidate.row_id for one in ranked])
         return [
-            Hit(memories[one.candidate.row_id], one.score, one.candidate.cosine, one.candidate.bm25)
+            Hit(memories[one.candidate.row_id], one.score, one.meaning, one.words)
             for one in ranked
             if one.candidate.row_id in memories  # erased by another process since
         ]

@@ -159,9 +159,8 @@ def full_fields(memory: Memory) -> dict[str, Any]:
 
 
 def signals(hit: Hit) -> dict[str, float]:
-    """Return what a hit's score was made of."""
-    shown = {"bm25": round(hit.bm25, 3)}
-    return shown if hit.cosine is None else shown | {"cosine": round(hit.cosine, 3)}
+    """Return what a hit's score was made of: what its meaning and its words say, each in [0, 1]."""
+    return {"meaning": round(hit.meaning, 3), "words": round(hit.words, 3)}
 
 
 def any_shortened(results: Iterable[MemoryResult]) -> bool:

@@ -2,7 +2,6 @@
 # pyright: reportUnknownMemberType=false
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,18 +14,11 @@ import pytest
 from store import filters
 from store.errors import ConflictError, SchemaError, StoreError
 from store.filters import equals
-from store.models import Fingerprint, Memory, Vector
+from store.models import Fingerprint, Memory
 from store.table import MemoryTable
 from tests.builders import axis, memory
 
 MODEL = Fingerprint("hashing", "words", 384)
-
-
-def gives(vector: Vector | None) -> Callable[[], Awaitable[Vector | None]]:
-    async def embed() -> Vector | None:
-        return vector
-
-    return embed
 
 
 def next_version(old: Memory, content: str) -> Memory:
@@ -75,36 +67,10 @@ async def test_another_handle_sees_a_commit_at_once(table: MemoryTable) -> None:
     reader.close()
 
 
-async def test_candidates_have_both_signals_whichever_search_found_them(table: MemoryTable) -> None:
-    await table.adopt(MODEL)
-    await table.insert(
-        [
-            memory("both", "green tea", vector=axis(0)),
-            memory("words", "green paint", vector=axis(1)),
-            memory("meaning", "matcha", vector=axis(0)),
-            memory("no vector", "green car"),
-        ]
-    )
-    found = {one.row_id: one for one in await table.candidates("green", gives(axis(0)), filters.current(), 10)}
-    assert set(found) == {"both.1", "words.1", "meaning.1", "no vector.1"}
-    assert found["both.1"].cosine == pytest.approx(1.0)
-    assert found["both.1"].bm25 > 0
-    assert (found["meaning.1"].cosine, found["meaning.1"].bm25) == (pytest.approx(1.0), 0.0)
-    assert (found["words.1"].cosine, found["no vector.1"].cosine) == (pytest.approx(0.0), None)
-
-
-async def test_candidates_are_filtered_before_they_are_counted(table: MemoryTable) -> None:
-    await table.adopt(MODEL)
-    others = [memory(f"other {number}", "green tea", user_id="bob", vector=axis(0)) for number in range(50)]
-    await table.insert([*others, memory("mine", "green tea", vector=axis(1))])
-    found = await table.candidates("green", gives(axis(0)), equals("user_id", "alice"), 5)
-    assert [one.row_id for one in found] == ["mine.1"]
-
-
 @pytest.mark.parametrize("query", ["", "'", '"', "\\", "AND OR NOT", "(", "a:b", "+-*/", "?", "\x00", "🧠", "x" * 8000])
 async def test_no_query_is_taken_for_syntax(table: MemoryTable, query: str) -> None:
     await table.insert([memory("1", "text")])
-    assert await table.candidates(query, gives(None), filters.current(), 5) == []
+    assert len(await table.matching(query, filters.current(), 5)) == 0
 
 
 @pytest.mark.parametrize(
@@ -113,7 +79,7 @@ async def test_no_query_is_taken_for_syntax(table: MemoryTable, query: str) -> N
 )
 async def test_full_text_knows_more_than_blanks(table: MemoryTable, content: str, query: str) -> None:
     await table.insert([memory("1", content)])
-    assert len(await table.candidates(query, gives(None), filters.current(), 5)) == 1
+    assert len(await table.matching(query, filters.current(), 5)) == 1
 
 
 async def test_adopting_a_model_of_another_dimension_replaces_the_empty_column(table: MemoryTable) -> None:
@@ -125,7 +91,8 @@ async def test_adopting_a_model_of_another_dimension_replaces_the_empty_column(t
     assert await table.fingerprint() == model
     [found] = await table.find(equals("memory_id", "2"), with_vectors=True)
     assert found.vector == axis(3, 8)
-    assert len(await table.candidates("before", gives(axis(3, 8)), filters.current(), 5)) == 2
+    assert (await table.nearest(axis(3, 8), filters.current(), 5)).column("memory_id") == ["2"]
+    assert (await table.matching("before", filters.current(), 5)).column("memory_id") == ["1"]
     assert (await table.stats()).missing_indexes == ()
 
 
@@ -137,7 +104,7 @@ async def test_compaction_merges_fragments_and_changes_no_answer(table: MemoryTa
     assert await table.compact()
     assert await table.fragments() == 1
     assert await table.find(filters.current()) == before
-    assert len(await table.candidates("fact", gives(None), filters.current(), 10)) == 5
+    assert len(await table.matching("fact", filters.current(), 10)) == 5
 
 
 async def test_a_table_of_something_else_is_refused_in_words(tmp_path: Path) -> None:

@@ -66,8 +66,8 @@ async def test_detail_full_shows_signals_version_and_metadata(tools: Tools) -> N
     await added(tools, "Anna prefers green tea", metadata={"source": "chat"}, importance=0.9)
     [hit] = (await tools("search_memory", query="tea", detail="full"))["results"]
     assert (hit["version"], hit["metadata"], hit["importance"]) == (1, {"source": "chat"}, 0.9)
-    assert hit["signals"]["bm25"] > 0
-    assert -1 <= hit["signals"]["cosine"] <= 1
+    assert hit["signals"]["words"] == 1.0
+    assert 0 <= hit["signals"]["meaning"] <= 1
 
 
 async def test_an_exact_duplicate_returns_the_memory_that_is_there(tools: Tools) -> None:
