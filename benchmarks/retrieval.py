@@ -128,7 +128,7 @@ def _souvenir(client: Client, known: dict[str, str]) -> Ranking:
 
 
 def _baselines(table: MemoryTable, known: dict[str, str]) -> dict[str, Ranking]:
-    lance = table._table  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - LanceDB itself is the baseline
+    lance: Any = table._table  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - LanceDB itself is the baseline
     embedder = bundled()
 
     def mine(user: str) -> Predicate:

@@ -2,7 +2,9 @@
 
 import json
 import os
+import sys
 from dataclasses import asdict
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -107,4 +109,7 @@ def config(as_json: AsJson = False) -> None:
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")  # a memory may hold any character, a Windows console's default not
     app()

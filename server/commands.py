@@ -1,17 +1,16 @@
 """The commands that work on memories: add, search, list, show, delete, restore."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from server.desk import Desk, print_json, run
+from store.models import MemoryType
+from tools.paging import Sort
 
 if TYPE_CHECKING:
     from store.filters import Selection
-
-TypeName = Literal["fact", "preference", "profile", "event", "task", "procedure", "summary"]
-SortName = Literal["newest", "oldest", "updated", "importance"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 User = Annotated[str, typer.Option(help="Whose memories; default: the setting.")]
@@ -31,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 def add(
     content: Annotated[list[str], typer.Argument(help="What to remember; '-' reads one a line from stdin.")],
-    type: Annotated[TypeName, typer.Option()] = "fact",  # noqa: A002 - the contract's word
+    type: Annotated[MemoryType, typer.Option()] = "fact",  # noqa: A002 - the contract's word
     tag: Annotated[list[str] | None, typer.Option(help="May be repeated.")] = None,
     importance: Annotated[float, typer.Option(help="0 to 1.")] = 0.5,
     pinned: Annotated[bool, typer.Option("--pinned", help="Always in the profile; never expires.")] = False,
@@ -43,13 +42,16 @@ def add(
 ) -> None:
     """Store memories."""
     from server import console
+    from store.errors import InvalidRequestError
     from store.models import Scope, Source
     from tools import guards, times
     from tools.add import add_results
-    from tools.outcomes import Draft
+    from tools.outcomes import AddOutcome, Draft
 
     async def work(desk: Desk) -> None:
         texts = [line for line in sys.stdin.read().splitlines() if line.strip()] if content == ["-"] else content
+        if not texts:
+            raise InvalidRequestError("There was nothing on stdin. Pass one memory a line.")
         drafts = [
             Draft(
                 content=text,
@@ -60,11 +62,15 @@ def add(
                 occurred_at=times.moment("occurred_at", occurred_at),
                 expires_at=times.moment("expires_at", expires_at),
             )
-            for text in guards.contents("", texts)
+            for text in map(guards.content, texts)
         ]
         settings = desk.settings
         scope = Scope(user or settings.user, guards.place("project", project) or settings.project, settings.agent)
-        outcome = await desk.memories.add(drafts, scope, Source("souvenir", transport="cli", origin="user"))
+        source = Source("souvenir", transport="cli", origin="user")
+        outcome = AddOutcome(())
+        for start in range(0, len(drafts), guards.MAX_CONTENTS):
+            some = await desk.memories.add(drafts[start : start + guards.MAX_CONTENTS], scope, source)
+            outcome = AddOutcome(outcome.added + some.added, outcome.notes + some.notes)
         await desk.memories.upkeep()
         if as_json:
             print_json(add_results(outcome, scope))
@@ -109,7 +115,7 @@ def search(
             question,
             scope,
             selection=selection,
-            as_of=times.bound("as_of", as_of, now),
+            as_of=times.bound("as_of", as_of, now, end=True),
             limit=guards.limit(limit),
             min_score=None if min_score is None else guards.fraction("min_score", min_score),
         )
@@ -119,7 +125,7 @@ def search(
         if outcome.hits:
             console.table(
                 ("score", *console.MEMORY_COLUMNS),
-                [(f"{hit.score:.2f}", *console.memory_row(hit.memory)) for hit in outcome.hits],
+                [(f"{hit.score:.2f}" if question else "", *console.memory_row(hit.memory)) for hit in outcome.hits],
             )
         else:
             console.say("Nothing relevant.")
@@ -135,7 +141,7 @@ def list_memories(
     tag: TagFilter = None,
     since: Since = "",
     until: Until = "",
-    sort: Annotated[SortName, typer.Option()] = "newest",
+    sort: Annotated[Sort, typer.Option()] = "newest",
     limit: Annotated[int, typer.Option(help="1 to 100.")] = 20,
     cursor: Annotated[str, typer.Option(help="Where the page before ended.")] = "",
     include_deleted: Annotated[bool, typer.Option("--include-deleted", help="Also deleted and expired ones.")] = False,
@@ -212,14 +218,16 @@ def delete(
     from tools.delete import delete_results
 
     async def work(desk: Desk) -> None:
+        scope = desk.reading(user, "")
         outcome = await desk.memories.delete(
             guards.memory_ids(memory_ids),
-            desk.reading(user, ""),
+            scope,
             Source("souvenir", transport="cli", origin="user"),
             reason=guards.name("reason", reason),
         )
+        await desk.memories.upkeep()
         if as_json:
-            print_json(delete_results(outcome))
+            print_json(delete_results(outcome, scope))
             return
         console.table(("deleted", "content"), [(one.memory_id, one.content) for one in outcome.deleted])
         console.notes([f"Undo: souvenir restore {one.memory_id}" for one in outcome.deleted])
@@ -246,7 +254,7 @@ def restore(
             memory_id, wanted, scope, Source("souvenir", transport="cli", origin="user")
         )
         if as_json:
-            print_json(update_results(outcome))
+            print_json(update_results(outcome, scope))
             return
         console.say(f"{memory_id} is at version {outcome.memory.version} again what it was at {wanted}:")
         console.say(outcome.memory.content)

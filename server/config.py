@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from store.errors import ConfigError
+from store.models import EVERYWHERE
 from store.ranking import DEFAULT_MIN_SCORE
 
 PREFIX = "SOUVENIR_"
@@ -66,12 +68,39 @@ class Settings(BaseModel):
         if "://" in text:
             raise ValueError("object storage is not supported by this version; name a folder")
         # Absolute, because a client may start the server in any folder; and LanceDB takes "db..." for a cloud address.
-        return Path(text).expanduser().absolute()
+        return _path(text).absolute()
+
+    @field_validator("openai_base_url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        """Take an address of HTTP, with a host, and a port if it names one."""
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0):
+            raise ValueError("pass an address such as http://localhost:11434/v1")
+        return value
+
+    @field_validator("project", "agent")
+    @classmethod
+    def _one(cls, value: str) -> str:
+        """Take a name to store under."""
+        if value.strip() == EVERYWHERE:
+            raise ValueError("'*' is for reading; name one, or leave it empty")
+        return value
 
     @field_validator("log_level", mode="before")
     @classmethod
     def _capitals(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
+
+
+def _path(text: str) -> Path:
+    """Return a path with the home folder expanded; ValueError if it is none."""
+    if "\0" in text:
+        raise ValueError("a path has no NUL")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("there is no such home folder") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +132,7 @@ def load(environ: Mapping[str, str] | None = None) -> Loaded:
     }
     _refuse_unknown_variables(environ)
     file = _config_file(environ)
-    from_file = _read(file, required=CONFIG_VARIABLE in environ)
+    from_file = _read(file, required=bool(environ.get(CONFIG_VARIABLE, "").strip()))
     try:
         settings = Settings.model_validate(from_file | from_environment)
     except ValidationError as error:
@@ -118,7 +147,10 @@ def load(environ: Mapping[str, str] | None = None) -> Loaded:
 def _config_file(environ: Mapping[str, str]) -> Path:
     named = environ.get(CONFIG_VARIABLE, "").strip()
     default = Path(platformdirs.user_config_dir("souvenir", appauthor=False)) / "config.toml"
-    return Path(named).expanduser() if named else default
+    try:
+        return _path(named) if named else default
+    except ValueError as error:
+        raise ConfigError(f"{CONFIG_VARIABLE} is {named!r}: {error}.") from None
 
 
 def _read(file: Path, *, required: bool) -> dict[str, Any]:
@@ -148,4 +180,5 @@ def _explained(error: ValidationError, from_environment: Mapping[str, str], file
     if details["type"] == "extra_forbidden":
         return f"{name} in {file} is no setting. `souvenir config` lists them."
     where = variable(name) if name in from_environment else f"{name} in {file}"
-    return f"{where} is {str(details['input'])!r}: {details['msg']}."
+    given = "not shown" if name == "openai_api_key" else repr(str(details["input"])[:200])
+    return f"{where} is {given}: {details['msg'].removeprefix('Value error, ')}."

@@ -24,8 +24,13 @@ class Desk:
     def reading(self, user: str, project: str) -> "Scope":
         """Return the scope of a command that reads: everything of the user, unless a project is named."""
         from store.models import EVERYWHERE, Scope
+        from tools import guards
 
-        return Scope(user or self.settings.user, project or EVERYWHERE, EVERYWHERE)
+        return Scope(
+            guards.name("user", user) or self.settings.user,
+            guards.name("project", project) or EVERYWHERE,
+            EVERYWHERE,
+        )
 
 
 def loaded_settings() -> "Loaded":

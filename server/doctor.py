@@ -92,7 +92,7 @@ async def _health(memories: Memories, settings: Settings) -> list[Check]:
             "indexes",
             not state.missing_indexes,
             f"missing on {', '.join(state.missing_indexes)}" if state.missing_indexes else "all there",
-            "Search is slower without them; nothing is lost.",
+            "Opening the store creates them; run souvenir doctor again.",
         ),
         Check(
             "compaction",

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import version
 
 import anyio
@@ -49,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--legacy", action="store_true", help="serve only the handshake protocol")
     parser.add_argument("--version", action="version", version=version(DISTRIBUTION))
     arguments = parser.parse_args(argv)
+    # An interrupt while libraries load is an end like any other; later ones end the input, see below.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(0))
     try:
         settings = load().settings
         if arguments.legacy:
@@ -71,7 +74,10 @@ def run(settings: Settings) -> None:
         print(  # noqa: T201 - stderr, for a person who started it by hand
             "souvenir-mcp waits for an MCP client on stdin. To try it out: souvenir demo", file=sys.stderr
         )
-    anyio.run(_serve, settings)
+    try:
+        anyio.run(_serve, settings)
+    except* BrokenPipeError:
+        os._exit(0)  # nobody listens any more; every acknowledged write is committed
 
 
 async def _serve(settings: Settings) -> None:
@@ -91,12 +97,9 @@ async def _serve(settings: Settings) -> None:
         tasks.start_soon(_end_on_signal, standard_input)
         tasks.start_soon(_load_when_quiet, memories, in_flight)
         tasks.start_soon(keep_up, memories)
-        await _exchange(
-            server,
-            DrainedReader(read_stream, in_flight, DRAIN_SECONDS),
-            NotingWriter(write_stream, in_flight),
-            legacy=settings.legacy,
-        )
+        reader, writer = DrainedReader(read_stream, in_flight, DRAIN_SECONDS), NotingWriter(write_stream, in_flight)
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # the client closed its end first
+            await _exchange(server, reader, writer, legacy=settings.legacy)
         _exit_soon()
         tasks.cancel_scope.cancel()
     memories.close()
@@ -112,7 +115,7 @@ async def _exchange(server: MCPServer, reader: DrainedReader, writer: NotingWrit
 
 async def _end_on_signal(standard_input: EndableInput) -> None:
     if sys.platform == "win32":
-        return  # the event loop there has no signal handlers; clients close the input instead
+        return  # the event loop there has no signal handlers; the one of `main` ends the process
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for _ in signals:
             _exit_soon()

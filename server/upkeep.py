@@ -17,8 +17,12 @@ async def keep_up(late: LateMemories) -> None:
     await late.opened.wait()
     memories = await late()
     while True:
-        outcome = await memories.upkeep()
-        if outcome.problem:
-            logger.warning("Upkeep failed and will be tried again: %s", outcome.problem)
+        try:
+            outcome = await memories.upkeep()
+        except Exception:
+            logger.exception("Upkeep failed and will be tried again")
+        else:
+            if outcome.problem:
+                logger.warning("Upkeep failed and will be tried again: %s", outcome.problem)
         with anyio.move_on_after(PERIOD_SECONDS):
             await memories.upkeep_due.wait()

@@ -2,6 +2,8 @@
 # LanceDB and Arrow are only partly typed: what they return is unknown to the checker here, and only here.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+from collections.abc import Collection
+
 import lancedb
 from lancedb.index import FTS, Bitmap, BTree
 
@@ -14,19 +16,23 @@ TEXT_COLUMN = "search_text"
 
 
 async def create_table(database: lancedb.AsyncConnection, name: str) -> lancedb.AsyncTable:
-    """Create the empty table and its indexes. Call it under the write lock."""
-    table = await database.create_table(name, schema=table_schema())
-    # ICU finds words in Chinese, Japanese and Thai too, where splitting at blanks finds nothing (FACTS, LanceDB).
-    # Stemming, stop words and folding are worth 7 points of recall@10 on LoCoMo, our stop words 1.6 of them.
-    await table.create_index(
-        TEXT_COLUMN,
-        config=FTS(base_tokenizer="icu", with_position=False, custom_stop_words=sorted(STOP_WORDS)),
-    )
+    """Create the empty table; its indexes are for `create_indexes`. Call it under the write lock."""
+    return await database.create_table(name, schema=table_schema())
+
+
+async def create_indexes(table: lancedb.AsyncTable, columns: Collection[str]) -> None:
+    """Create the indexes on these columns. Call it under the write lock."""
+    if TEXT_COLUMN in columns:
+        # ICU finds words in Chinese, Japanese and Thai too, where splitting at blanks finds nothing (FACTS, LanceDB).
+        # Stemming, stop words and folding are worth 7 points of recall@10 on LoCoMo, our stop words 1.6 of them.
+        text = FTS(base_tokenizer="icu", with_position=False, custom_stop_words=sorted(STOP_WORDS))
+        await table.create_index(TEXT_COLUMN, config=text)
     for column in BTREE_COLUMNS:
-        await table.create_index(column, config=BTree())
+        if column in columns:
+            await table.create_index(column, config=BTree())
     for column in BITMAP_COLUMNS:
-        await table.create_index(column, config=Bitmap())
-    return table
+        if column in columns:
+            await table.create_index(column, config=Bitmap())
 
 
 async def missing_indexes(table: lancedb.AsyncTable) -> list[str]:

@@ -84,10 +84,9 @@ def _shared_or_named(column: str, value: str) -> Predicate:
 
 
 def same_place(scope: Scope) -> Predicate:
-    """Exactly this user, project and agent: where a repeated fact counts as a duplicate."""
-    return all_of(
-        equals("user_id", scope.user_id), equals("project", scope.project), equals("agent_id", scope.agent_id)
-    )
+    """Exactly this scope: where a repeated fact counts as a duplicate."""
+    columns = {"user_id": scope.user_id, "project": scope.project, "agent_id": scope.agent_id, "run_id": scope.run_id}
+    return all_of(*(equals(column, value) for column, value in columns.items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +95,11 @@ class Order:
 
     column: str
     descending: bool = False
+
+
+def after(row_id: str) -> Predicate:
+    """What follows a row in the order of `row_id`; everything for an empty one."""
+    return f"row_id > {quote(row_id)}" if row_id else ""
 
 
 def beyond(order: Order, value: datetime | float, row_id: str) -> Predicate:

@@ -43,10 +43,13 @@ class ProcessLock:
     @asynccontextmanager
     async def if_free(self) -> AsyncGenerator[bool]:
         """Hold the lock if nobody else does, and say whether that is so."""
-        if self._tasks.locked() or not self._try():
+        if self._tasks.locked():
             yield False
             return
         async with self._tasks:
+            if not self._try():
+                yield False
+                return
             try:
                 yield True
             finally:
@@ -57,6 +60,8 @@ class ProcessLock:
             self._file.acquire(blocking=False)
         except Timeout:
             return False
+        except OSError as error:
+            raise self._unusable(error) from error
         return True
 
     def _wait(self) -> None:
@@ -67,3 +72,8 @@ class ProcessLock:
                 f"Another process has been writing to this store for {self._timeout:.0f} seconds. "
                 f"Nothing was changed. Try again; if it goes on, see which process holds {self._path}."
             ) from None
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> StoreError:
+        return StoreError(f"The lock {self._path} can't be taken: {error.strerror or error}. Nothing was changed.")

@@ -2,6 +2,7 @@
 # LanceDB and Arrow are only partly typed: what they return is unknown to the checker here, and only here.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import re
 import secrets
 from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -15,7 +16,7 @@ import lancedb
 from lancedb.query import ColumnOrdering, MatchQuery
 
 from store import filters, found, schema
-from store.creation import TEXT_COLUMN, create_table, missing_indexes
+from store.creation import TEXT_COLUMN, create_indexes, create_table, missing_indexes
 from store.errors import ConflictError, CorruptionError, SchemaError, StoreError
 from store.filters import Order, Predicate, one_of
 from store.found import FoundRows
@@ -51,16 +52,16 @@ class MemoryTable:
         """
         with _translated("open the store"):
             database = await lancedb.connect_async(_made(folder), read_consistency_interval=timedelta(0))
-            lock = ProcessLock(folder / "write.lock")
-            async with lock.held():  # two servers may start on an empty folder at once
-                if TABLE_NAME in (await database.list_tables()).tables:
-                    table = await database.open_table(TABLE_NAME)
-                else:
-                    table = await create_table(database, TABLE_NAME)
+            table = await _opened(database)
+            if table is None:
+                async with ProcessLock(folder / "write.lock").held():  # two servers may start on an empty folder
+                    table = await _opened(database) or await create_table(database, TABLE_NAME)
         found = schema.schema_version(await table.schema())
         if found != schema.SCHEMA_VERSION:
             raise SchemaError(_schema_mismatch(folder, found))
-        return cls(folder, table)
+        opened = cls(folder, table)
+        await opened._complete_indexes()
+        return opened
 
     def close(self) -> None:
         """Release the table; nothing is pending, because every write is committed before it is answered."""
@@ -75,6 +76,13 @@ class MemoryTable:
         async with self._write_lock.held():
             with anyio.CancelScope(shield=True):
                 yield
+
+    async def _complete_indexes(self) -> None:
+        """Create the indexes of a new table, or what a process that died while it did so left undone."""
+        with _translated("open the store"):
+            if await missing_indexes(self._table):
+                async with self._write_lock.held():
+                    await create_indexes(self._table, await missing_indexes(self._table))
 
     # Writing
 
@@ -263,7 +271,9 @@ class MemoryTable:
             if free:
                 try:
                     await self._optimize()
-                except StoreError:
+                except StoreError as error:
+                    if "conflict" not in str(error):
+                        raise
                     # A writer came in between. Writers that never pause would do so every time: now they wait,
                     # for the fraction of a second that this takes.
                     async with self.writing():
@@ -273,6 +283,10 @@ class MemoryTable:
     async def _optimize(self) -> None:
         with _translated("compact"):
             await self._table.optimize(cleanup_older_than=KEEP_OLD_VERSIONS)
+
+
+async def _opened(database: lancedb.AsyncConnection) -> lancedb.AsyncTable | None:
+    return await database.open_table(TABLE_NAME) if TABLE_NAME in (await database.list_tables()).tables else None
 
 
 def _made(folder: Path) -> Path:
@@ -306,4 +320,4 @@ def _translated(task: str) -> Generator[None]:
 
 def _first_line(error: Exception) -> str:
     """Return the gist of LanceDB's messages, which go on with Rust source locations and file dumps."""
-    return str(error).strip().split("\n", 1)[0][:300]
+    return re.split(r"\n|, /\S+\.rs:", str(error).strip(), maxsplit=1)[0][:300]

@@ -1,5 +1,6 @@
 """Vectors of one model only: between the embedder and the table, and what happens when either has none to give."""
 
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from store import filters
 from store.embedders.base import Embedder
-from store.errors import ProviderError
-from store.filters import one_of
+from store.errors import ProviderError, ProviderOutputError
+from store.filters import after, one_of
 from store.models import Fingerprint, Memory, Vector
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 _CACHED_QUERIES = 64
 _PENDING_BATCH = 64
+
+REST_SECONDS = 30.0
+"""How long an embedder that is down is not asked for questions: each attempt takes as long as its time limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +30,13 @@ class Embedded:
         vectors: One for each text, None where there is none to store or to search with.
         problem: Why there is none, empty if all is well or full text alone was chosen.
         fingerprint: Which model made the vectors.
+        refused: The embedder works, but takes one of these texts for what it can't embed.
     """
 
     vectors: tuple[Vector | None, ...]
     problem: str = ""
     fingerprint: Fingerprint | None = None
+    refused: bool = False
 
     def without_vectors(self, problem: str = "") -> "Embedded":
         """Return the same texts without vectors, and why."""
@@ -48,6 +54,8 @@ class Vectors:
         self._table = table
         self._embedder = embedder
         self._queries: OrderedDict[str, Vector] = OrderedDict()
+        self._rest_until = 0.0
+        self._last_problem = ""
 
     async def of_query(self, text: str) -> Embedded:
         """Return the vector to search this table by."""
@@ -56,12 +64,16 @@ class Vectors:
         stored = await self._table.fingerprint()
         if stored is None:  # no vector in the table yet: nothing to compare with
             return Embedded((None,))
+        if time.monotonic() < self._rest_until:
+            return Embedded((None,), self._last_problem)
         try:
             own = await self._embedder.fingerprint()
             if own != stored:
                 return Embedded((None,), _mismatch(own, stored))
             return Embedded((await self._cached(text),), fingerprint=own)
         except ProviderError as error:
+            self._rest_until = time.monotonic() + REST_SECONDS
+            self._last_problem = str(error)
             return Embedded((None,), str(error))
 
     async def of_documents(self, texts: Sequence[str]) -> Embedded:
@@ -71,9 +83,15 @@ class Vectors:
             return nothing
         try:
             own = await self._embedder.fingerprint()
-            return Embedded(tuple(await self._embedder.embed_documents(texts)), fingerprint=own)
+            vectors = await self._embedder.embed_documents(texts)
+        except ProviderOutputError as error:
+            return replace(nothing, problem=str(error), refused=True)
         except ProviderError as error:
+            self._rest_until = time.monotonic() + REST_SECONDS
+            self._last_problem = str(error)
             return nothing.without_vectors(str(error))
+        self._rest_until = 0.0
+        return Embedded(tuple(vectors), fingerprint=own)
 
     async def comparable(self, embedded: Embedded) -> Embedded:
         """Return the vectors if the table's own can be compared with them."""
@@ -98,19 +116,33 @@ class Vectors:
         """Give vectors to live memories that have none, one batch after the other.
 
         Returns:
-            How many were embedded. It stops without an error where the embedder fails or does not fit.
+            How many were embedded. It stops without an error where the embedder fails or does not fit, and passes
+            over what the embedder refuses.
         """
         done = 0
-        while self._embedder is not None:
-            pending = await self._table.find(_PENDING, limit=_PENDING_BATCH)
-            if not pending:
+        last = ""
+        while pending := await self._table.find(filters.all_of(_PENDING, after(last)), limit=_PENDING_BATCH):
+            # Asked before each batch: to embed what then can't be stored costs money with some providers.
+            if not await self._fits():
                 break
             embedded = await self.of_documents([memory.content for memory in pending])
-            stored = await self._store(pending, embedded)
-            done += stored
-            if not stored:
+            if embedded.fingerprint is None and not embedded.refused:
                 break
+            if embedded.refused and len(pending) > 1:
+                for memory in pending:  # one text that the model does not take must not keep the others waiting
+                    done += await self._store([memory], await self.of_documents([memory.content]))
+            else:
+                done += await self._store(pending, embedded)
+            last = pending[-1].row_id
         return done
+
+    async def _fits(self) -> bool:
+        if self._embedder is None:
+            return False
+        try:
+            return await self._table.fingerprint() in (None, await self._embedder.fingerprint())
+        except ProviderError:
+            return False
 
     async def _store(self, pending: Sequence[Memory], embedded: Embedded) -> int:
         if embedded.fingerprint is None:

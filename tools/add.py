@@ -13,7 +13,7 @@ from tools.budget import fit
 from tools.callers import Access
 from tools.contract import StrictTool, answer, strict_tool
 from tools.outcomes import AddOutcome, Draft
-from tools.results import AddedResult, AddResults, SimilarResult, scope_result
+from tools.results import NOTICE, AddedResult, AddResults, SimilarResult, scope_result
 
 SIMILAR_TOKENS = 1_500
 
@@ -84,4 +84,10 @@ def add_results(outcome: AddOutcome, scope: Scope) -> AddResults:
         )
         for one in outcome.added
     ]
-    return AddResults(results=results, scope=scope_result(scope), notes=list(outcome.notes))
+    shows_memories = any(one.event == "NONE" or one.similar for one in outcome.added)
+    return AddResults(
+        results=results,
+        scope=scope_result(scope),
+        notice=NOTICE if shows_memories else "",
+        notes=list(outcome.notes),
+    )

@@ -13,6 +13,8 @@ from pydantic_core import ErrorDetails, to_json
 
 from store.errors import SouvenirError
 
+MAX_PROBLEMS = 3
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -68,11 +70,13 @@ def _told(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
 
 
 def _explained(tool: Tool, error: ValidationError) -> str:
-    return " ".join(_problem(tool, details) for details in error.errors(include_url=False))
+    problems = error.errors(include_url=False)
+    more = f" And {len(problems) - MAX_PROBLEMS} more." if len(problems) > MAX_PROBLEMS else ""
+    return " ".join(_problem(tool, details) for details in problems[:MAX_PROBLEMS]) + more
 
 
 def _problem(tool: Tool, details: ErrorDetails) -> str:
-    where = ".".join(str(part) for part in details["loc"])
+    where = ".".join(str(part) for part in details["loc"])[:60]
     given = repr(details["input"])
     shown = given if len(given) <= 60 else given[:57] + "..."
     match details["type"]:

@@ -5,12 +5,13 @@ from typing import Annotated
 from mcp.types import CallToolResult, ToolAnnotations
 from pydantic import Field
 
+from store.models import Scope
 from tools import guards
 from tools.budget import fit
 from tools.callers import Access
 from tools.contract import StrictTool, answer, strict_tool
 from tools.outcomes import DeleteOutcome
-from tools.results import DeletedResult, DeleteResults
+from tools.results import NOTICE, DeletedResult, DeleteResults, scope_result
 
 
 def delete_tool(access: Access) -> StrictTool:
@@ -29,13 +30,14 @@ def delete_tool(access: Access) -> StrictTool:
         and can be brought back: undo says how.
         """
         caller = access.caller()
+        scope = caller.scope_of_id(user_id, project, agent_id, run_id)
         outcome = await (await access.memories()).delete(
             guards.memory_ids(memory_ids),
-            caller.scope_of_id(user_id, project, agent_id, run_id),
+            scope,
             caller.source,
             reason=guards.name("reason", reason),
         )
-        return answer(delete_results(outcome))
+        return answer(delete_results(outcome, scope))
 
     return strict_tool(
         delete_memory,
@@ -46,7 +48,7 @@ def delete_tool(access: Access) -> StrictTool:
     )
 
 
-def delete_results(outcome: DeleteOutcome) -> DeleteResults:
+def delete_results(outcome: DeleteOutcome, scope: Scope) -> DeleteResults:
     """Return what was deleted, and how to bring each of it back."""
     texts = fit([memory.content for memory in outcome.deleted])
     return DeleteResults(
@@ -56,5 +58,7 @@ def delete_results(outcome: DeleteOutcome) -> DeleteResults:
         ],
         deleted=len(outcome.deleted),
         undo="update_memory with the memory_id and its restore_version",
+        scope=scope_result(scope),
+        notice=NOTICE,
         not_found=list(outcome.not_found),
     )

@@ -9,6 +9,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from store.errors import InvalidRequestError
 from store.filters import Selection
@@ -19,6 +20,7 @@ MAX_CONTENTS = 100
 MAX_TAGS = 32
 MAX_TAG = 64
 MAX_METADATA = 16_000
+MAX_DEPTH = 20
 MAX_NAME = 256
 MAX_QUERY = 8_000
 MAX_LIMIT = 100
@@ -85,6 +87,8 @@ def types(values: Sequence[str]) -> tuple[MemoryType, ...]:
 
 def metadata(values: Mapping[str, object]) -> dict[str, object]:
     """Return metadata: a JSON object of up to 16,000 bytes."""
+    if _depth(values) > MAX_DEPTH:
+        raise InvalidRequestError(f"metadata is nested more than {MAX_DEPTH} levels deep. Flatten it.")
     try:
         text = json.dumps(values, ensure_ascii=False, allow_nan=False)
         size = len(text.encode())
@@ -148,11 +152,23 @@ def limit(value: int) -> int:
 def content_hash(text: str) -> str:
     """Return what two texts have in common if they say the same to the letter.
 
-    Upper and lower case, kinds and amounts of white space, Unicode spellings and a closing full stop do not count.
+    Upper and lower case, kinds and amounts of white space, composed or decomposed accents and a closing full stop do
+    not count.
     """
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    folded = unicodedata.normalize("NFC", text).casefold()
     words = re.sub(r"\s+", " ", folded).strip().removesuffix(".")
     return hashlib.sha256(words.encode()).hexdigest()
+
+
+def _depth(value: object) -> int:
+    """Return how deep lists and objects are nested, counting no further than matters."""
+    depth, level = 0, [value]
+    while level and depth <= MAX_DEPTH:
+        inner = [cast("dict[str, object]", one).values() for one in level if isinstance(one, dict)]
+        inner += [cast("list[object]", one) for one in level if isinstance(one, list)]
+        level = [one for values in inner for one in values]
+        depth += 1
+    return depth
 
 
 _SURROGATE = "{name} has half of a surrogate pair, which is no character. Pass valid Unicode. Nothing was stored."

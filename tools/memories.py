@@ -45,6 +45,9 @@ COMMITS_UNTIL_UPKEEP = 32
 
 EVERYTHING = Selection()
 
+NO_SCORE = -1.0
+"""Of a hit that no question was asked for."""
+
 _IMPORTANT_FIRST = (Order("importance", descending=True), Order("updated_at", descending=True))
 
 
@@ -95,7 +98,7 @@ class Memories:
                 replace(one, similar=tuple(hit for hit in hits if hit.memory.memory_id != one.memory.memory_id))
                 for one, hits in zip(added, similar, strict=True)
             ),
-            _without_vector(embedded.problem),
+            (*_without_vector(embedded.problem), *_left_as_they_are(drafts, added)),
         )
 
     async def _insert_new(
@@ -170,7 +173,7 @@ class Memories:
         )
         if not query:
             found = await self._table.find(visible, order=_IMPORTANT_FIRST, limit=limit)
-            return SearchOutcome(tuple(Hit(memory, memory.importance) for memory in found))
+            return SearchOutcome(tuple(Hit(memory, NO_SCORE) for memory in found))
         problems: list[str] = []
 
         async def embed() -> Vector | None:
@@ -372,8 +375,9 @@ class Memories:
         self.upkeep_due = anyio.Event()
         try:
             embedded = await self._vectors.embed_pending()
-            due = commits and await self._table.fragments() >= COMMITS_UNTIL_UPKEEP
-            self._last_upkeep = Upkeep(embedded, compacted=bool(due) and await self._table.compact())
+            # Whoever made them: many short sessions leave as many fragments as a long one.
+            due = await self._table.fragments() >= COMMITS_UNTIL_UPKEEP
+            self._last_upkeep = Upkeep(embedded, compacted=due and await self._table.compact())
         except StoreError as error:
             self._commits += commits
             self._last_upkeep = Upkeep(problem=str(error))
@@ -384,6 +388,19 @@ def _unknown(memory_ids: str) -> NotFoundError:
     return NotFoundError(
         f"There is no memory {memory_ids[:200]!r}. Take a memory_id from search_memory or list_memories."
     )
+
+
+def _left_as_they_are(drafts: Sequence[Draft], added: Sequence[Added]) -> tuple[str, ...]:
+    """Return a note if a repeated statement came with more than its words, which were not stored."""
+    plain = Draft(content="")
+    ids = [
+        one.memory.memory_id
+        for draft, one in zip(drafts, added, strict=True)
+        if one.event == "NONE" and replace(draft, content="", occurred_at=None) != plain
+    ]
+    if not ids:
+        return ()
+    return (f"Known already, left as they are: {', '.join(ids)}. To change tags or other fields, use update_memory.",)
 
 
 def _without_vector(problem: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import math
 import struct
 from datetime import datetime
 from typing import Literal
@@ -45,14 +46,20 @@ def remainder(cursor: str, sort: Sort) -> Predicate:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         made_for, written, row_id = json.loads(text)
         value = datetime.fromisoformat(written) if isinstance(written, str) else float(written)
-        if made_for == sort:
+        if made_for == sort and isinstance(value, datetime) == (sort != "importance") and _is_sound(value, row_id):
             return beyond(_ORDERS[sort], value, row_id)
-    except (binascii.Error, ValueError, TypeError, AttributeError):
+    except (binascii.Error, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         pass
     raise InvalidRequestError(
         "cursor is not one that this list returned. Pass next_cursor as it came, with the same sort, "
         "or leave it empty for the first page."
     )
+
+
+def _is_sound(value: datetime | float, row_id: str) -> bool:
+    """Whether these can stand in a predicate; raises what `remainder` takes for a no."""
+    row_id.encode()
+    return value.tzinfo is not None if isinstance(value, datetime) else math.isfinite(value)
 
 
 def _as_float32(value: float) -> float:

@@ -9,12 +9,15 @@ from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 
 from store.errors import NotFoundError, SouvenirError
 from store.models import Memory
-from tools.budget import tokens
+from tools.budget import fit, tokens
 from tools.callers import Access
 from tools.results import NOTICE
 from tools.times import written
 
 PROFILE_TOKENS = 1_500
+
+LONG_LINES = 4 * PROFILE_TOKENS
+"""Shared among a hundred memories at most, it leaves each line short enough for many to be shown."""
 
 
 def add_resources(server: MCPServer, access: Access) -> None:
@@ -71,16 +74,20 @@ def add_resources(server: MCPServer, access: Access) -> None:
 
 def profile_text(memories: list[Memory], budget: int = PROFILE_TOKENS) -> str:
     """Return memories as a Markdown list of at most about `budget` tokens; what did not fit is counted."""
-    lines = [NOTICE, ""]
+    shown: list[str] = []
     left = budget
-    for position, memory in enumerate(memories):
-        line = f"- {memory.content} ({memory.type}, {written(memory.updated_at)[:10]}, {memory.memory_id})"
+    for memory, text in zip(memories, fit([memory.content for memory in memories], LONG_LINES), strict=True):
+        words = " ".join(text.text.split())  # a line break would let a memory write lines of its own
+        line = f"- {words} ({memory.type}, {written(memory.updated_at)[:10]}, {memory.memory_id})"
         left -= tokens(line)
         if left < 0:
-            lines.append(f"- … and {len(memories) - position} more: list_memories shows them.")
             break
-        lines.append(line)
-    return "\n".join(lines if memories else [*lines, "Nothing is known of the user yet."])
+        shown.append(line)
+    if not memories:
+        shown.append("Nothing is known of the user yet.")
+    elif len(shown) < len(memories):
+        shown.append(f"- … and {len(memories) - len(shown)} more: list_memories shows them.")
+    return "\n".join([NOTICE, "", *shown])
 
 
 def version(memory: Memory) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from store.models import Memory, Scope
+from store.models import EVERYWHERE, Memory, Scope
 from store.ranking import Hit
 from tools.budget import Shortened
 from tools.times import written
@@ -92,6 +92,7 @@ class AddResults(BaseModel):
 
     results: list[AddedResult]
     scope: ScopeResult
+    notice: str = ""
     notes: list[str] = []
 
 
@@ -100,6 +101,8 @@ class UpdateResults(BaseModel):
 
     results: list[MemoryResult]
     changed: list[str]
+    scope: ScopeResult
+    notice: str
     notes: list[str] = []
 
 
@@ -109,6 +112,8 @@ class DeleteResults(BaseModel):
     results: list[DeletedResult]
     deleted: int
     undo: str
+    scope: ScopeResult
+    notice: str
     not_found: list[str] = []
 
 
@@ -125,7 +130,7 @@ class ListResults(BaseModel):
 
 def scope_result(scope: Scope) -> ScopeResult:
     """Return a scope as results echo it."""
-    return ScopeResult(**asdict(scope))
+    return ScopeResult(**{name: value for name, value in asdict(scope).items() if value != EVERYWHERE})
 
 
 def memory_result(memory: Memory, text: Shortened, **more: Any) -> MemoryResult:

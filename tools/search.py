@@ -65,7 +65,7 @@ def search_tool(access: Access) -> StrictTool:
             question,
             scope,
             selection=selection,
-            as_of=times.bound("as_of", as_of, now),
+            as_of=times.bound("as_of", as_of, now, end=True),
             limit=guards.limit(limit),
             min_score=None if min_score == -1 else guards.fraction("min_score", min_score),
         )

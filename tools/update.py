@@ -14,7 +14,7 @@ from tools.callers import Access
 from tools.contract import StrictTool, answer, strict_tool
 from tools.memories import Memories
 from tools.outcomes import Change, Clearable, UpdateOutcome
-from tools.results import UpdateResults, full_fields, memory_result
+from tools.results import NOTICE, UpdateResults, full_fields, memory_result, scope_result
 
 
 def update_tool(access: Access) -> StrictTool:
@@ -57,7 +57,7 @@ def update_tool(access: Access) -> StrictTool:
         )
         memories = await access.memories()
         outcome = await _applied(memories, wanted, change, restore_version, scope, caller.source)
-        return answer(update_results(outcome))
+        return answer(update_results(outcome, scope))
 
     return strict_tool(
         update_memory,
@@ -80,11 +80,13 @@ async def _applied(
     return await memories.restore(memory_id, restore_version, scope, source)
 
 
-def update_results(outcome: UpdateOutcome) -> UpdateResults:
+def update_results(outcome: UpdateOutcome, scope: Scope) -> UpdateResults:
     """Return the version that is current now, and what changed."""
     [text] = fit([outcome.memory.content])
     return UpdateResults(
         results=[memory_result(outcome.memory, text, **full_fields(outcome.memory))],
         changed=list(outcome.changed),
+        scope=scope_result(scope),
+        notice=NOTICE,
         notes=[*outcome.notes, *([] if outcome.changed else ["Nothing differs: no new version was stored."])],
     )

@@ -123,10 +123,12 @@ def _translated(name: str) -> Generator[None]:
         raise ProviderUnavailableError(
             f"{name} can't be reached. Is the server running, and SOUVENIR_OPENAI_BASE_URL right?"
         ) from error
+    except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+        raise ProviderOutputError(f"{name} does not take this text (HTTP {error.status_code}).") from error
     except openai.APIStatusError as error:
         raise ProviderUnavailableError(f"{name} answered with HTTP {error.status_code}.") from error
     except openai.OpenAIError as error:
         raise ProviderError(f"{name} failed: {error}") from error
     # A 200 with a broken body surfaces as whatever the parsing met: not JSON, or JSON of another shape.
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError, ExceptionGroup) as error:
         raise ProviderOutputError(f"{name} answered with something that is no list of embeddings.") from error

@@ -47,9 +47,12 @@ def choose_embedder(setting: str, api: ApiAccess) -> Embedder | None:
 
 
 def _local(model: str) -> Embedder:
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return onnx.from_folder(folder.resolve())
+    try:
+        folder = Path(model).expanduser()
+        if folder.is_dir():
+            return onnx.from_folder(folder.resolve())
+    except (OSError, RuntimeError, ValueError) as error:  # too long, no such home folder, a NUL
+        raise ConfigError(f"SOUVENIR_EMBEDDER names {model[:200]!r}, which is no folder: {error}.") from None
     if folder.is_absolute() or model.startswith((".", "~")):
         raise ConfigError(f"SOUVENIR_EMBEDDER names the folder {model}, which isn't there.")
     return onnx.from_hub(model)

@@ -59,14 +59,22 @@ class OnnxEmbedder:
         if not texts:
             return []
         model = (await self._ready()).model
-        return await anyio.to_thread.run_sync(
-            lambda: [vector.tolist() for vector in model.passage_embed(list(texts), batch_size=_BATCH)]
-        )
+
+        def embed() -> list[Vector]:
+            with _translated(self._name, "used"):
+                return [vector.tolist() for vector in model.passage_embed(list(texts), batch_size=_BATCH)]
+
+        return await anyio.to_thread.run_sync(embed)
 
     async def embed_query(self, text: str) -> Vector:
         """Return the vector of a question, normalised to length 1."""
         model = (await self._ready()).model
-        return await anyio.to_thread.run_sync(lambda: next(iter(model.query_embed(text))).tolist())
+
+        def embed() -> Vector:
+            with _translated(self._name, "used"):
+                return next(iter(model.query_embed(text))).tolist()
+
+        return await anyio.to_thread.run_sync(embed)
 
     async def _ready(self) -> _Loaded:
         async with self._loading:
@@ -75,7 +83,7 @@ class OnnxEmbedder:
             return self._loaded
 
     def _load_now(self) -> _Loaded:
-        with _translated(self._name):
+        with _translated(self._name, "loaded"):
             model, identity = self._load()
             dimension = len(next(iter(model.query_embed("dimension"))))
         return _Loaded(model, Fingerprint("fastembed", identity, dimension))
@@ -142,8 +150,8 @@ def _from_folder(folder: Path, found: ModelFolder, threads: int | None = None) -
 
 
 @contextmanager
-def _translated(name: str) -> Generator[None]:
-    """Turn what fastembed and onnxruntime raise while loading into our errors: the only seam to them.
+def _translated(name: str, task: str) -> Generator[None]:
+    """Turn what fastembed and onnxruntime raise into our errors: the only seam to them.
 
     fastembed raises builtin errors for absent and broken files, onnxruntime its own, which have no base in common.
     """
@@ -152,7 +160,7 @@ def _translated(name: str) -> Generator[None]:
     try:
         yield
     except (OSError, ValueError, RuntimeError, KeyError, *own) as error:
-        raise ProviderUnavailableError(f"The embedder {name} can't be loaded: {error}") from error
+        raise ProviderUnavailableError(f"The embedder {name} can't be {task}: {error}") from error
 
 
 def _digest(file: Path) -> str:

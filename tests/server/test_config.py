@@ -64,10 +64,7 @@ def test_a_secret_is_not_shown() -> None:
         ),
         (
             {"SOUVENIR_STORE": "s3://bucket"},
-            (
-                "SOUVENIR_STORE is 's3://bucket': Value error, object storage is not supported by this version; "
-                "name a folder."
-            ),
+            ("SOUVENIR_STORE is 's3://bucket': object storage is not supported by this version; name a folder."),
         ),
         ({"SOUVENIR_CONFIG": "/no/such/file.toml"}, "SOUVENIR_CONFIG names /no/such/file.toml, which isn't there."),
     ],

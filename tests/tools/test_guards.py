@@ -19,13 +19,15 @@ def test_content_up_to_the_limit_is_accepted(text: str) -> None:
 
 @pytest.mark.parametrize(
     "other",
-    ["USER LIKES TEA", "User likes tea.", "  User \n likes\ttea ", "\uff35ser likes tea"],
+    ["USER LIKES TEA", "User likes tea.", "  User \n likes\ttea ", "User\u00a0likes tea"],
 )
 def test_case_white_space_width_and_a_full_stop_make_no_other_fact(other: str) -> None:
     assert guards.content_hash(other) == guards.content_hash("User likes tea")
 
 
-@pytest.mark.parametrize("other", ["User likes teas", "User does not like tea", "User likes tea?", "Userlikes tea"])
+@pytest.mark.parametrize(
+    "other", ["User likes teas", "User does not like tea", "User likes tea?", "Userlikes tea", "User likes te\u00aa"]
+)
 def test_any_other_difference_makes_another_fact(other: str) -> None:
     assert guards.content_hash(other) != guards.content_hash("User likes tea")
 
@@ -47,9 +49,9 @@ def test_metadata_that_is_no_json_is_refused(values: dict[str, object]) -> None:
         guards.metadata(values)
 
 
-def test_metadata_nested_beyond_reason_is_refused() -> None:
+def test_metadata_nested_beyond_twenty_levels_is_refused() -> None:
     nested: dict[str, object] = {}
-    for _ in range(100_000):
+    for _ in range(21):
         nested = {"a": nested}
     with pytest.raises(InvalidRequestError, match="metadata"):
         guards.metadata(nested)
