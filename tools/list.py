@@ -79,6 +79,10 @@ def list_tool(access: Access) -> StrictTool:
     )
 
 
+MANY_VERSIONS = 20
+"""So many versions of one memory are shown, the newest ones; `memory://{memory_id}` has them all."""
+
+
 def page_results(page: Page, scope: Scope) -> ListResults:
     """Return one page of memories."""
     texts = fit([memory.content for memory in page.memories])
@@ -91,9 +95,10 @@ def page_results(page: Page, scope: Scope) -> ListResults:
 
 def history_results(versions: list[Memory], scope: Scope) -> ListResults:
     """Return all versions: the newest whole, as the only way to see a long memory, the others within the budget."""
-    newest, *older = versions
-    texts = [Shortened(newest.content), *fit([memory.content for memory in older], RESULT_TOKENS)]
-    shown = [memory_result(memory, text, **full_fields(memory)) for memory, text in zip(versions, texts, strict=True)]
+    newest, *older = versions[:MANY_VERSIONS]
+    texts = fit([memory.content for memory in older], RESULT_TOKENS)
+    shown = [memory_result(newest, Shortened(newest.content), **full_fields(newest, alone=True))]
+    shown += [memory_result(memory, text, **full_fields(memory)) for memory, text in zip(older, texts, strict=True)]
     return _listed(shown, scope, len(versions), "")
 
 

@@ -4,6 +4,7 @@ Every list is called `results`, every identifier `memory_id`, every text `conten
 out of a result, so that it costs the model no tokens.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Literal
@@ -133,6 +134,11 @@ def scope_result(scope: Scope) -> ScopeResult:
     return ScopeResult(**{name: value for name, value in asdict(scope).items() if value != EVERYWHERE})
 
 
+MANY_TAGS = 8
+LARGE_METADATA = 500
+"""Of a memory among others, this many tags and characters of metadata are shown; of one alone, all."""
+
+
 def memory_result(memory: Memory, text: Shortened, **more: Any) -> MemoryResult:
     """Return a memory as results show it; `more` sets further fields."""
     fields: dict[str, Any] = {
@@ -140,7 +146,7 @@ def memory_result(memory: Memory, text: Shortened, **more: Any) -> MemoryResult:
         "content": text.text,
         "shortened": text.shortened,
         "type": memory.type,
-        "tags": list(memory.tags),
+        "tags": list(memory.tags[:MANY_TAGS]),
         "created_at": written(memory.created_at),
         "updated_at": written(memory.updated_at),
         "occurred_at": written(memory.occurred_at),
@@ -153,14 +159,16 @@ def memory_result(memory: Memory, text: Shortened, **more: Any) -> MemoryResult:
     return MemoryResult(**(fields | more))
 
 
-def full_fields(memory: Memory) -> dict[str, Any]:
+def full_fields(memory: Memory, *, alone: bool = False) -> dict[str, Any]:
     """Return the further fields of a memory that `detail="full"` and the history show."""
-    return {
+    fields: dict[str, Any] = {
         "version": memory.version,
         "importance": memory.importance,
         "run_id": memory.run_id,
-        "metadata": dict(memory.metadata),
+        "tags": list(memory.tags if alone else memory.tags[:MANY_TAGS]),
     }
+    small = len(json.dumps(memory.metadata)) <= LARGE_METADATA
+    return fields | ({"metadata": dict(memory.metadata)} if alone or small else {})
 
 
 def signals(hit: Hit) -> dict[str, float]:

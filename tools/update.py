@@ -84,7 +84,7 @@ def update_results(outcome: UpdateOutcome, scope: Scope) -> UpdateResults:
     """Return the version that is current now, and what changed."""
     [text] = fit([outcome.memory.content])
     return UpdateResults(
-        results=[memory_result(outcome.memory, text, **full_fields(outcome.memory))],
+        results=[memory_result(outcome.memory, text, **full_fields(outcome.memory, alone=True))],
         changed=list(outcome.changed),
         scope=scope_result(scope),
         notice=NOTICE,

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,26 @@ def test_a_signal_before_anything_was_said_ends_the_server_too(tmp_path: Path) -
         wire.process.send_signal(signal.SIGTERM)
         assert wire.process.wait(5) == 0
         assert time.monotonic() - started < EXIT_SECONDS
+
+
+def test_an_interrupt_while_the_server_starts_is_no_traceback(tmp_path: Path) -> None:
+    with Wire(tmp_path) as wire:
+        time.sleep(0.4)  # anywhere between the first import and the first message
+        wire.process.send_signal(signal.SIGINT)
+        _, errors = wire.process.communicate(timeout=5)
+        assert "Traceback" not in errors
+
+
+def test_a_client_that_stops_reading_ends_the_server_without_a_traceback(tmp_path: Path) -> None:
+    with initialized(tmp_path) as wire:
+        assert wire.process.stdout
+        assert wire.process.stderr
+        wire.process.stdout.close()
+        with suppress(BrokenPipeError):
+            for _ in range(3):
+                wire.call("list_memories")
+            wire.end()
+        assert "Traceback" not in wire.process.stderr.read()
 
 
 def test_a_cancelled_call_is_never_split_and_the_server_goes_on(tmp_path: Path) -> None:

@@ -28,6 +28,19 @@ def next_version(old: Memory, content: str) -> Memory:
 async def test_a_new_table_has_every_index(table: MemoryTable) -> None:
     stats = await table.stats()
     assert (stats.memories, stats.versions, stats.missing_indexes, stats.fingerprint) == (0, 0, (), None)
+    database = await lancedb.connect_async(table.folder)
+    indexes = await (await database.open_table("memories")).list_indices()
+    assert {index.columns[0]: index.index_type for index in indexes} == {
+        "search_text": "FTS",
+        "row_id": "BTree",
+        "memory_id": "BTree",
+        "content_hash": "BTree",
+        "superseded_at": "BTree",
+        "run_id": "BTree",
+        "user_id": "Bitmap",
+        "project": "Bitmap",
+        "agent_id": "Bitmap",
+    }
 
 
 async def test_superseding_closes_the_old_version_and_opens_the_next_in_one_commit(table: MemoryTable) -> None:

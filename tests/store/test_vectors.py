@@ -4,7 +4,7 @@ from pathlib import Path
 
 from store import filters
 from store.embedders.hashing import HashingEmbedder
-from store.errors import ProviderError, ProviderUnavailableError
+from store.errors import ProviderError, ProviderOutputError, ProviderUnavailableError
 from store.models import Fingerprint, Vector
 from store.table import MemoryTable
 from store.vectors import Vectors
@@ -18,6 +18,8 @@ class MoodyEmbedder:
     inner: HashingEmbedder
     works: bool = True
     queries: int = 0
+    documents: int = 0
+    checks: int = 0
 
     name = "moody"
 
@@ -27,6 +29,9 @@ class MoodyEmbedder:
 
     async def embed_documents(self, texts: Sequence[str]) -> list[Vector]:
         self._check()
+        self.documents += len(texts)
+        if "refused" in texts:
+            raise ProviderOutputError("the model does not take this text")
         return await self.inner.embed_documents(texts)
 
     async def embed_query(self, text: str) -> Vector:
@@ -35,6 +40,7 @@ class MoodyEmbedder:
         return await self.inner.embed_query(text)
 
     def _check(self) -> None:
+        self.checks += 1
         if not self.works:
             raise ProviderUnavailableError("the embedder is down")
 
@@ -133,3 +139,29 @@ async def test_two_models_started_at_once_leave_vectors_of_one(table: MemoryTabl
     async with second.writing():
         assert "can't be mixed" in (await other.admit(embedded_other)).problem
     second.close()
+
+
+async def test_a_server_with_another_model_embeds_nothing_it_can_not_store(table: MemoryTable) -> None:
+    await stored(table, Vectors(table, HashingEmbedder(16)), "1", "green tea")
+    await stored(table, Vectors(table, None), "2", "black tea")
+    embedder = MoodyEmbedder(HashingEmbedder(32))
+    assert await Vectors(table, embedder).embed_pending() == 0
+    assert embedder.documents == 0
+
+
+async def test_a_text_that_the_model_refuses_keeps_no_other_waiting(table: MemoryTable) -> None:
+    without = Vectors(table, None)
+    for number in range(5):
+        await stored(table, without, str(number), "refused" if number == 2 else f"fact {number}")
+    assert await Vectors(table, MoodyEmbedder(HashingEmbedder())).embed_pending() == 4
+    assert (await table.stats()).pending_embeddings == 1
+
+
+async def test_an_embedder_that_is_down_is_not_asked_again_for_every_question(table: MemoryTable) -> None:
+    embedder = MoodyEmbedder(HashingEmbedder())
+    vectors = Vectors(table, embedder)
+    await stored(table, vectors, "1", "green tea")
+    embedder.works = False
+    for _ in range(3):
+        assert (await vectors.of_query("tea")).problem == "the embedder is down"
+    assert embedder.checks == 3  # two to store, one for the first question

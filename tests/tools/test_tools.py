@@ -152,6 +152,8 @@ async def test_a_deleted_memory_is_gone_from_search_and_comes_back(tools: Tools)
         "results": [{"memory_id": memory_id, "content": "Anna lives in Berlin", "restore_version": 1}],
         "deleted": 1,
         "undo": "update_memory with the memory_id and its restore_version",
+        "scope": {"user_id": "alice"},
+        "notice": NOTICE,
         "not_found": ["unknown"],
     }
     assert await found(tools, "Anna") == []
@@ -292,3 +294,38 @@ async def test_long_memories_are_shortened_and_one_alone_is_whole(tools: Tools) 
 async def test_arguments_that_arrive_as_json_in_strings_are_understood(tools: Tools) -> None:
     await tools("add_memory", contents='["one fact", "another fact"]', tags='["a"]', metadata='{"b": 1}')
     assert (await tools("list_memories", tags='["a"]'))["total"] == 2
+
+
+async def test_results_stay_small_however_large_tags_metadata_and_histories_are(tools: Tools) -> None:
+    memory_id = ""
+    for number in range(20):
+        memory_id = await added(
+            tools,
+            f"fact number {number}",
+            tags=[f"{position:064}" for position in range(32)],
+            metadata={"large": "x" * 15_000},
+        )
+    for number in range(25):
+        await tools("update_memory", memory_id=memory_id, content=f"update {number}")
+    for name, arguments in (
+        ("search_memory", {"query": "fact", "min_score": 0, "detail": "full"}),
+        ("list_memories", {}),
+        ("list_memories", {"memory_id": memory_id}),
+    ):
+        assert len(text_of(await tools.client.call_tool(name, arguments))) < 40_000
+    [whole, *_] = (await tools("list_memories", memory_id=memory_id))["results"]
+    assert (len(whole["tags"]), len(whole["metadata"]["large"])) == (32, 15_000)
+
+
+async def test_a_repeated_statement_with_other_fields_says_that_they_were_not_stored(tools: Tools) -> None:
+    memory_id = await added(tools, "Anna likes tea")
+    again = await tools("add_memory", content="Anna likes tea", pinned=True, tags=["drinks"])
+    assert again["notes"] == [
+        f"Known already, left as they are: {memory_id}. To change tags or other fields, use update_memory."
+    ]
+
+
+async def test_what_was_learned_on_a_day_is_part_of_that_day(tools: Tools) -> None:
+    await added(tools, "Anna likes tea")
+    assert await found(tools, "tea", as_of="2026-05-08") == ["Anna likes tea"]
+    assert await found(tools, "tea", as_of="2026-05-07") == []
