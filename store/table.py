@@ -117,6 +117,11 @@ class MemoryTable:
 
     # Reading
 
+    async def version(self) -> int:
+        """Return the number of the newest commit, by whatever process: two equal ones see the same rows."""
+        with _translated("read"):
+            return await self._table.version()
+
     async def find(
         self,
         predicate: Predicate,
@@ -178,16 +183,16 @@ class MemoryTable:
         columns = (cast("list[str]", rows.column(name).to_pylist()) for name in ("run_id", "row_id"))
         return list(zip(*columns, strict=True))
 
-    async def words(self, text: str) -> list[str]:
-        """Return the words of a text as the full-text index sees them: stemmed, folded, without stop words."""
-        with _translated("search"):
-            return [token.text for token in await self._table.tokenize(text, column=TEXT_COLUMN)]
-
     async def words_of_each(self, texts: Sequence[str]) -> list[list[str]]:
-        """Return the words of each text, see `words`; all at once, because a call for each takes long."""
+        """Return the words of each text as the full-text index sees them: stemmed, folded, without stop words.
+
+        All at once, because a call for each would take longer than the search.
+        """
         border = f"border{secrets.token_hex(8)}0"  # no text can know it, and no stemmer touches a digit
         words: list[list[str]] = [[]]
-        for word in await self.words(f"\n{border}\n".join(texts)):
+        with _translated("search"):
+            tokens = await self._table.tokenize(f"\n{border}\n".join(texts), column=TEXT_COLUMN)
+        for word in (token.text for token in tokens):
             if word == border:
                 words.append([])
             else:

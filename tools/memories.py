@@ -18,7 +18,7 @@ from store.ranking import Hit, Ranked
 from store.search import ranked_rows
 from store.together import together
 from store.vectors import Vectors
-from tools import paging, versions
+from tools import notes, paging, versions
 from tools.guards import content_hash
 from tools.outcomes import (
     Added,
@@ -73,6 +73,8 @@ class Memories:
         self._new_id = new_id
         self._min_score = min_score
         self._commits = 0
+        self._totals: dict[str, int] = {}
+        self._totals_version = 0
         self._last_upkeep = Upkeep()
         self.upkeep_due = anyio.Event()
 
@@ -98,7 +100,7 @@ class Memories:
                 replace(one, similar=tuple(hit for hit in hits if hit.memory.memory_id != one.memory.memory_id))
                 for one, hits in zip(added, similar, strict=True)
             ),
-            (*_without_vector(embedded.problem), *_left_as_they_are(drafts, added)),
+            (*notes.without_vector(embedded.problem), *notes.left_as_they_are(drafts, added)),
         )
 
     async def _insert_new(
@@ -138,8 +140,11 @@ class Memories:
         async def embed() -> Vector | None:
             return vector
 
-        visible = all_of(filters.live(self._clock()), filters.readable(replace(scope, run_id="")))
-        ranked = await ranked_rows(self._table, content[:SIMILAR_QUERY], embed, visible)
+        place = filters.readable(replace(scope, run_id=""))
+        visible = all_of(filters.live(self._clock()), place)
+        ranked = await ranked_rows(
+            self._table, content[:SIMILAR_QUERY], embed, visible, lambda: self._total(visible, place)
+        )
         return await self._hits([one for one in ranked if one.score >= ranking.SIMILAR_SCORE][: SIMILAR_COUNT + 1])
 
     # Searching
@@ -166,11 +171,8 @@ class Memories:
             limit: How many hits at most.
             min_score: Leave out hits below this score, in [0, 1]; None for the default.
         """
-        visible = all_of(
-            filters.live_at(as_of) if as_of else filters.live(self._clock()),
-            filters.readable(scope),
-            selection.predicate(),
-        )
+        selected = all_of(filters.readable(scope), selection.predicate())
+        visible = all_of(filters.live_at(as_of) if as_of else filters.live(self._clock()), selected)
         if not query:
             found = await self._table.find(visible, order=_IMPORTANT_FIRST, limit=limit)
             return SearchOutcome(tuple(Hit(memory, NO_SCORE) for memory in found))
@@ -182,11 +184,21 @@ class Memories:
                 problems.append(f"Searched by words alone, not by meaning. {embedded.problem}")
             return embedded.vectors[0]
 
-        ranked = await ranked_rows(self._table, query, embed, visible)
+        key = f"{as_of} {selected}"
+        ranked = await ranked_rows(self._table, query, embed, visible, lambda: self._total(visible, key))
         threshold = self._min_score if min_score is None else min_score
         relevant = [one for one in ranked if one.score >= threshold]
         hits = await self._hits(relevant[:limit])
         return SearchOutcome(tuple(hits), omitted=len(ranked) - len(relevant), notes=tuple(problems))
+
+    async def _total(self, visible: filters.Predicate, key: str) -> int:
+        """Return how many rows match, counted once for each commit; what expires in between makes no difference."""
+        version = await self._table.version()
+        if version != self._totals_version:
+            self._totals_version, self._totals = version, {}
+        if key not in self._totals:
+            self._totals[key] = await self._table.count(visible)
+        return self._totals[key]
 
     async def _hits(self, ranked: Sequence[Ranked]) -> list[Hit]:
         """Read the memories of the few rows that are shown."""
@@ -225,7 +237,7 @@ class Memories:
         async with self._table.writing():
             embedded = await self._vectors.admit(embedded)
             outcome = await self._supersede(memory_id, scope, next_version, *embedded.vectors)
-        return replace(outcome, notes=_without_vector(embedded.problem))
+        return replace(outcome, notes=notes.without_vector(embedded.problem))
 
     async def restore(self, memory_id: str, version: int, scope: Scope, source: Source) -> UpdateOutcome:
         """Store what an earlier version said as the next version; undoes a deletion too.
@@ -256,7 +268,7 @@ class Memories:
         mine = all_of(filters.current(), equals("memory_id", memory_id), filters.readable(scope))
         found = await self._table.find(mine, with_vectors=True)
         if not found:
-            raise _unknown(memory_id)
+            raise notes.unknown(memory_id)
         old = found[0]
         new = next_version(old)
         if new.vector is None:
@@ -281,7 +293,7 @@ class Memories:
             mine = all_of(filters.current(), "deleted_at IS NULL", filters.readable(scope))
             found = await self._table.find(all_of(mine, one_of("memory_id", wanted)), with_vectors=True)
             if not found:
-                raise _unknown(", ".join(wanted))
+                raise notes.unknown(", ".join(wanted))
             now = self._clock()
             changes = [(old, versions.deleted_version(old, reason, source, now)) for old in found]
             await self._table.supersede(changes)
@@ -331,7 +343,7 @@ class Memories:
             with_vectors=with_vectors,
         )
         if not found:
-            raise _unknown(memory_id)
+            raise notes.unknown(memory_id)
         return found
 
     async def version_before(self, memory_id: str, scope: Scope) -> int:
@@ -382,28 +394,3 @@ class Memories:
             self._commits += commits
             self._last_upkeep = Upkeep(problem=str(error))
         return self._last_upkeep
-
-
-def _unknown(memory_ids: str) -> NotFoundError:
-    return NotFoundError(
-        f"There is no memory {memory_ids[:200]!r}. Take a memory_id from search_memory or list_memories."
-    )
-
-
-def _left_as_they_are(drafts: Sequence[Draft], added: Sequence[Added]) -> tuple[str, ...]:
-    """Return a note if a repeated statement came with more than its words, which were not stored."""
-    plain = Draft(content="")
-    ids = [
-        one.memory.memory_id
-        for draft, one in zip(drafts, added, strict=True)
-        if one.event == "NONE" and replace(draft, content="", occurred_at=None) != plain
-    ]
-    if not ids:
-        return ()
-    return (f"Known already, left as they are: {', '.join(ids)}. To change tags or other fields, use update_memory.",)
-
-
-def _without_vector(problem: str) -> tuple[str, ...]:
-    if not problem:
-        return ()
-    return (f"Stored, but found by words alone until it can be embedded. {problem}",)

@@ -19,7 +19,8 @@ async def search(
     async def embed() -> Vector | None:
         return vector
 
-    return {one.candidate.row_id: one for one in await ranked_rows(table, text, embed, predicate)}
+    ranked = await ranked_rows(table, text, embed, predicate, lambda: table.count(predicate))
+    return {one.candidate.row_id: one for one in ranked}
 
 
 @pytest.fixture

@@ -1,0 +1,34 @@
+"""What a caller is told besides the answer."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from store.errors import NotFoundError
+from tools.outcomes import Added, Draft
+
+
+def unknown(memory_ids: str) -> NotFoundError:
+    """Return the error for ids that name nothing of the user's; the same whoever else has them."""
+    return NotFoundError(
+        f"There is no memory {memory_ids[:200]!r}. Take a memory_id from search_memory or list_memories."
+    )
+
+
+def left_as_they_are(drafts: Sequence[Draft], added: Sequence[Added]) -> tuple[str, ...]:
+    """Return a note if a repeated statement came with more than its words, which were not stored."""
+    plain = Draft(content="")
+    ids = [
+        one.memory.memory_id
+        for draft, one in zip(drafts, added, strict=True)
+        if one.event == "NONE" and replace(draft, content="", occurred_at=None) != plain
+    ]
+    if not ids:
+        return ()
+    return (f"Known already, left as they are: {', '.join(ids)}. To change tags or other fields, use update_memory.",)
+
+
+def without_vector(problem: str) -> tuple[str, ...]:
+    """Return a note if something was stored that could not be embedded."""
+    if not problem:
+        return ()
+    return (f"Stored, but found by words alone until it can be embedded. {problem}",)
