@@ -43,6 +43,9 @@ SIMILAR_QUERY = 500
 COMMITS_UNTIL_UPKEEP = 32
 """A hundred single-row commits make a search ten times as slow until they are compacted (FACTS, LanceDB)."""
 
+READ_VERSIONS = 500
+"""How many versions that were shown are kept in memory: what a version says never changes."""
+
 EVERYTHING = Selection()
 
 NO_SCORE = -1.0
@@ -75,6 +78,7 @@ class Memories:
         self._commits = 0
         self._totals: dict[str, int] = {}
         self._totals_version = 0
+        self._read: dict[str, Memory] = {}
         self._last_upkeep = Upkeep()
         self.upkeep_due = anyio.Event()
 
@@ -202,9 +206,11 @@ class Memories:
 
     async def _hits(self, ranked: Sequence[Ranked]) -> list[Hit]:
         """Read the memories of the few rows that are shown."""
-        if not ranked:
-            return []
-        memories = await self._table.read([one.candidate.row_id for one in ranked])
+        unread = [one.candidate.row_id for one in ranked if one.candidate.row_id not in self._read]
+        if unread:
+            self._read |= await self._table.read(unread)
+        memories = self._read
+        self._read = dict(list(self._read.items())[-READ_VERSIONS:])
         return [
             Hit(memories[one.candidate.row_id], one.score, one.meaning, one.words)
             for one in ranked

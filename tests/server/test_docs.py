@@ -60,6 +60,14 @@ def test_each_client_has_a_block_that_starts_the_server(client: str) -> None:
     assert "souvenir-mcp" in section
 
 
+def test_the_figures_stand_beside_the_commands_that_print_them() -> None:
+    figures = README.split("## Figures")[1].split("\n## ")[0]
+    for benchmark in ("startup", "latency", "retrieval"):
+        assert f"`uv run python -m benchmarks.{benchmark}" in figures
+        assert (ROOT / "benchmarks" / f"{benchmark}.py").is_file()
+    assert figures.count("\n|--") >= 4
+
+
 def test_json_and_toml_blocks_of_the_readme_can_be_parsed() -> None:
     blocks = re.findall(r"```(json|toml)\n(.*?)```", README, re.DOTALL)
     assert len(blocks) >= 5
