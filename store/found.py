@@ -25,7 +25,9 @@ class FoundRows:
     def column(self, name: str) -> list[Any]:
         """Return the values of a column; moments come as microseconds, a datetime of each would take longer."""
         values = self.rows.column(name)
-        return cast("list[Any]", (values.cast(pa.int64()) if name == "updated_at" else values).to_pylist())
+        return cast(
+            "list[Any]", (values.cast(pa.int64()) if name in ("updated_at", "expires_at") else values).to_pylist()
+        )
 
     def cosines(self, vector: Vector | None) -> list[float | None]:
         """Return how close each row is to a vector of length 1; None where either has none."""

@@ -6,9 +6,8 @@ LoCoMo (benchmarks/retrieval.py), each held out one conversation at a time.
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from store.models import Memory
 
@@ -41,6 +40,13 @@ ALONE = 0.7
 GRAIN = 0.02
 """Finer differences are noise. Of two statements that contradict each other the newer comes first half again as often,
 for 0.7 points of recall@10 on LoCoMo."""
+
+
+NEAREST = 100
+"""How many rows are considered for their meaning alone."""
+
+STRONG = 20
+"""Whose neighbours in their conversations are considered, whatever they say themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +85,17 @@ class Hit:
     words: float = 0.0
 
 
-def word_weights(words: Iterable[str], candidates: Sequence[Candidate], total: int) -> dict[str, float]:
+def weigh(holding: Mapping[str, int], rows: int) -> dict[str, float]:
     """Return the inverse document frequency of each word of the question, as BM25 has it.
 
     Counted among the caller's own memories, not over the whole table: a name that is in every second memory of one
     user and in none of another's weighs little for the one.
 
     Args:
-        words: The words of the question.
-        candidates: All rows that were found; common words are counted among these alone, rare ones exactly.
-        total: How many memories the caller could see.
+        holding: How many memories hold each word; at most `rows`.
+        rows: How many memories the caller could see.
     """
-    found = Counter(word for one in candidates for word in one.words)
-    rows = max(total, len(candidates))
-    return {word: math.log(1 + (rows - found[word] + 0.5) / (found[word] + 0.5)) for word in words}
+    return {word: math.log(1 + (rows - count + 0.5) / (count + 0.5)) for word, count in holding.items()}
 
 
 def coverage(candidate: Candidate, weights: Mapping[str, float]) -> float:
@@ -132,6 +135,39 @@ def lent(own: float, next_to: float | None, second_next: float | None) -> float:
     one = ALONE * own if next_to is None else next_to
     two = ALONE * own if second_next is None else second_next
     return (own + NEXT_SHARE * one + SECOND_NEXT_SHARE * two) / (1 + NEXT_SHARE + SECOND_NEXT_SHARE)
+
+
+def around(conversation: Sequence[str], place: int, distance: int) -> list[str]:
+    """Return the rows so many places before and after a place, as far as there are any."""
+    return [conversation[at] for at in (place - distance, place + distance) if 0 <= at < len(conversation)]
+
+
+def with_neighbours(own: Mapping[str, Ranked], places: Mapping[str, Sequence[str]]) -> list[Ranked]:
+    """Return the rows with what their neighbours lend, in steps of `GRAIN`.
+
+    Args:
+        own: The rows with the scores they have by themselves, by row id. One that is not among them lends nothing.
+        places: The rows of each conversation that was looked up, in order.
+    """
+
+    def share(row_ids: Sequence[str]) -> float | None:
+        return max((own[row_id].score if row_id in own else 0.0 for row_id in row_ids), default=None)
+
+    scores = {
+        row_id: lent(own[row_id].score, share(around(rows, place, 1)), share(around(rows, place, 2)))
+        for rows in places.values()
+        for place, row_id in enumerate(rows)
+        if row_id in own
+    }
+    return [
+        replace(one, score=coarse(scores[row_id] if row_id in scores else lent(one.score, *_unknown(one))))
+        for row_id, one in own.items()
+    ]
+
+
+def _unknown(one: Ranked) -> tuple[float | None, float | None]:
+    """Return the shares of neighbours that were not looked up: there are none, or they are weak."""
+    return (0.0, 0.0) if one.candidate.run_id else (None, None)
 
 
 def in_order(ranked: Iterable[Ranked]) -> list[Ranked]:

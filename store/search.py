@@ -2,27 +2,85 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from store.filters import Predicate, all_of, one_of
 from store.models import Vector
-from store.ranking import Candidate, Ranked, coarse, in_order, lent, own_score, word_weights
+from store.ranking import NEAREST, STRONG, Candidate, Ranked, around, in_order, own_score, weigh, with_neighbours
 from store.together import together
 
 if TYPE_CHECKING:
     from store.found import FoundRows
+    from store.held import HeldRows
     from store.table import MemoryTable
 
-NEAREST = 100
 MATCHING = 200
-"""How many rows either search contributes. Those by words are more, because they also tell how common a word is."""
-
-STRONG = 20
-"""Whose neighbours in their conversations are looked up."""
+"""How many rows the search by words contributes; more than that by meaning, because they tell how common a word is."""
 
 LONGEST_CONVERSATION = 5_000
 """Memories in the conversations of strong candidates; where there are more, nothing is lent."""
+
+HELD_ROWS = 2_000
+HELD_SELECTIONS = 4
+"""Up to so many rows are ranked in memory, for so many users or selections at a time: about 5 MB each."""
+
+
+class Searcher:
+    """Searches one table, and remembers what stays true until the next commit."""
+
+    def __init__(self, table: "MemoryTable", held_rows: int = HELD_ROWS) -> None:
+        self._table = table
+        self._held_rows = held_rows
+        self._version = 0
+        self._totals: dict[str, int] = {}
+        self._held: dict[str, HeldRows] = {}
+
+    async def ranked(
+        self, text: str, embed: Callable[[], Awaitable[Vector | None]], predicate: Predicate, key: str, now: datetime
+    ) -> list[Ranked]:
+        """Return what is near to a text by meaning or shares words with it, best first.
+
+        Args:
+            text: The question.
+            embed: Gives the question's vector, of length 1 and in the table's dimension; None to search by words
+                alone. It runs while other things are looked up.
+            predicate: What rows must match, before anything looks at them: `live` at `now`, and whatever else.
+            key: The same for all predicates that differ in nothing but `now`.
+            now: The present, which expiry is judged by.
+        """
+        if await self._total(predicate, key) > self._held_rows:
+            return await ranked_rows(self._table, text, embed, predicate, lambda: self._total(predicate, key))
+        held, (vector, [question]) = await together(
+            lambda: self._hold(predicate, key, now),
+            lambda: together(embed, lambda: self._table.words_of_each([text])),
+        )
+        return held.ranked(question, vector)
+
+    async def _hold(self, predicate: Predicate, key: str, now: datetime) -> "HeldRows":
+        from store.held import HeldRows  # Arrow: only where a search is made
+
+        held = self._held.get(key)
+        if held is None or not held.valid_at(_microseconds(now)):
+            rows = await self._table.held_rows(predicate, self._held_rows)
+            held = HeldRows(rows, await self._table.words_of_each(rows.column("search_text")))
+            while len(self._held) >= HELD_SELECTIONS:
+                del self._held[next(iter(self._held))]
+            self._held[key] = held
+        return held
+
+    async def _total(self, predicate: Predicate, key: str) -> int:
+        """Return how many rows match, counted once for each commit; what expires in between makes no difference."""
+        version = await self._table.version()
+        if version != self._version:
+            self._version, self._totals, self._held = version, {}, {}
+        if key not in self._totals:
+            self._totals[key] = await self._table.count(predicate)
+        return self._totals[key]
+
+
+def _microseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1_000_000)
 
 
 async def ranked_rows(
@@ -32,13 +90,12 @@ async def ranked_rows(
     predicate: Predicate,
     count: Callable[[], Awaitable[int]],
 ) -> list[Ranked]:
-    """Return what is near to a text by meaning or shares words with it, best first.
+    """Return the same of a large scope, from candidates that the table's indexes find.
 
     Args:
         table: Where to search.
         text: The question.
-        embed: Gives the question's vector, of length 1 and in the table's dimension; None to search by words alone.
-            It runs while the words are searched.
+        embed: Gives the question's vector, see `Searcher.ranked`.
         predicate: What rows must match, before either search looks at them.
         count: Gives how many rows match.
     """
@@ -53,10 +110,12 @@ async def ranked_rows(
     (vector, nearest), (matching, total) = await together(by_meaning, by_words)
     found = _Found(vector)
     await found.add(table, [matching] if nearest is None else [matching, nearest], question=text)
-    weights = word_weights(found.question, list(found.candidates.values()), total)
+    holding = Counter(word for one in found.candidates.values() for word in one.words)
+    # Common words are counted among the candidates alone, rare ones exactly.
+    weights = weigh({word: holding[word] for word in found.question}, max(total, len(found.candidates)))
     places = await _conversations(table, found, weights, predicate)
     own = {row_id: own_score(one, weights) for row_id, one in found.candidates.items()}
-    return in_order(_with_neighbours(own, places))
+    return in_order(with_neighbours(own, places))
 
 
 class _Found:
@@ -101,36 +160,9 @@ async def _conversations(
         for place, row_id in enumerate(conversation)
         if row_id in strong_ids
         for distance in (1, 2)
-        for neighbour in _around(conversation, place, distance)
+        for neighbour in around(conversation, place, distance)
         if neighbour not in found.candidates
     }
     if wanted:
         await found.add(table, [await table.found_rows(one_of("row_id", wanted), len(wanted))])
     return places
-
-
-def _around(conversation: Sequence[str], place: int, distance: int) -> list[str]:
-    return [conversation[at] for at in (place - distance, place + distance) if 0 <= at < len(conversation)]
-
-
-def _with_neighbours(own: dict[str, Ranked], places: dict[str, list[str]]) -> list[Ranked]:
-    """Return the rows with what their neighbours lend; one that was not worth fetching lends nothing."""
-
-    def share(row_ids: Sequence[str]) -> float | None:
-        return max((own[row_id].score if row_id in own else 0.0 for row_id in row_ids), default=None)
-
-    scores = {
-        row_id: lent(own[row_id].score, share(_around(rows, place, 1)), share(_around(rows, place, 2)))
-        for rows in places.values()
-        for place, row_id in enumerate(rows)
-        if row_id in own
-    }
-    return [
-        replace(one, score=coarse(scores[row_id] if row_id in scores else lent(one.score, *_unknown(one))))
-        for row_id, one in own.items()
-    ]
-
-
-def _unknown(one: Ranked) -> tuple[float | None, float | None]:
-    """Return the shares of neighbours that were not looked up: there are none, or they are weak."""
-    return (0.0, 0.0) if one.candidate.run_id else (None, None)

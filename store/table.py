@@ -173,6 +173,12 @@ class MemoryTable:
             query = self._table.query().where(predicate).select([*found.COLUMNS, "vector"])
             return FoundRows(await query.limit(limit).to_arrow())
 
+    async def held_rows(self, predicate: Predicate, limit: int) -> FoundRows:
+        """Return rows that match with all that holding them in memory takes, see `HeldRows`."""
+        with _translated("search"):
+            query = self._table.query().where(predicate).select([*found.COLUMNS, "vector", "expires_at", "pinned"])
+            return FoundRows((await query.limit(limit).to_arrow()).combine_chunks())
+
     async def order_of_runs(self, predicate: Predicate, limit: int) -> list[tuple[str, str]]:
         """Return conversation and row id of the rows that match, in the order they were stored; none beyond `limit`."""
         with _translated("search"):

@@ -15,7 +15,7 @@ from store.filters import Order, Selection, all_of, equals, one_of
 from store.ids import IdSource
 from store.models import Memory, Scope, Source, Vector
 from store.ranking import Hit, Ranked
-from store.search import ranked_rows
+from store.search import Searcher
 from store.together import together
 from store.vectors import Vectors
 from tools import notes, paging, versions
@@ -76,8 +76,7 @@ class Memories:
         self._new_id = new_id
         self._min_score = min_score
         self._commits = 0
-        self._totals: dict[str, int] = {}
-        self._totals_version = 0
+        self._searcher = Searcher(table)
         self._read: dict[str, Memory] = {}
         self._last_upkeep = Upkeep()
         self.upkeep_due = anyio.Event()
@@ -144,11 +143,10 @@ class Memories:
         async def embed() -> Vector | None:
             return vector
 
+        now = self._clock()
         place = filters.readable(replace(scope, run_id=""))
-        visible = all_of(filters.live(self._clock()), place)
-        ranked = await ranked_rows(
-            self._table, content[:SIMILAR_QUERY], embed, visible, lambda: self._total(visible, place)
-        )
+        visible = all_of(filters.live(now), place)
+        ranked = await self._searcher.ranked(content[:SIMILAR_QUERY], embed, visible, place, now)
         return await self._hits([one for one in ranked if one.score >= ranking.SIMILAR_SCORE][: SIMILAR_COUNT + 1])
 
     # Searching
@@ -176,7 +174,8 @@ class Memories:
             min_score: Leave out hits below this score, in [0, 1]; None for the default.
         """
         selected = all_of(filters.readable(scope), selection.predicate())
-        visible = all_of(filters.live_at(as_of) if as_of else filters.live(self._clock()), selected)
+        now = self._clock()
+        visible = all_of(filters.live_at(as_of) if as_of else filters.live(now), selected)
         if not query:
             found = await self._table.find(visible, order=_IMPORTANT_FIRST, limit=limit)
             return SearchOutcome(tuple(Hit(memory, NO_SCORE) for memory in found))
@@ -188,21 +187,12 @@ class Memories:
                 problems.append(f"Searched by words alone, not by meaning. {embedded.problem}")
             return embedded.vectors[0]
 
-        key = f"{as_of} {selected}"
-        ranked = await ranked_rows(self._table, query, embed, visible, lambda: self._total(visible, key))
+        key = f"{as_of or ''} {selected}"
+        ranked = await self._searcher.ranked(query, embed, visible, key, as_of or now)
         threshold = self._min_score if min_score is None else min_score
         relevant = [one for one in ranked if one.score >= threshold]
         hits = await self._hits(relevant[:limit])
         return SearchOutcome(tuple(hits), omitted=len(ranked) - len(relevant), notes=tuple(problems))
-
-    async def _total(self, visible: filters.Predicate, key: str) -> int:
-        """Return how many rows match, counted once for each commit; what expires in between makes no difference."""
-        version = await self._table.version()
-        if version != self._totals_version:
-            self._totals_version, self._totals = version, {}
-        if key not in self._totals:
-            self._totals[key] = await self._table.count(visible)
-        return self._totals[key]
 
     async def _hits(self, ranked: Sequence[Ranked]) -> list[Hit]:
         """Read the memories of the few rows that are shown."""

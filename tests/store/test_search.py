@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -6,9 +7,9 @@ from store import filters
 from store.filters import equals
 from store.models import Fingerprint, Memory, Vector
 from store.ranking import Ranked
-from store.search import LONGEST_CONVERSATION, ranked_rows
+from store.search import LONGEST_CONVERSATION, Searcher
 from store.table import MemoryTable
-from tests.builders import axis, memory
+from tests.builders import NOW, axis, memory
 
 MODEL = Fingerprint("hashing", "words", 384)
 
@@ -16,11 +17,17 @@ MODEL = Fingerprint("hashing", "words", 384)
 async def search(
     table: MemoryTable, text: str, vector: Vector | None = None, predicate: str = filters.current()
 ) -> dict[str, Ranked]:
+    """Search both ways, by candidates and in memory, which have to agree."""
+
     async def embed() -> Vector | None:
         return vector
 
-    ranked = await ranked_rows(table, text, embed, predicate, lambda: table.count(predicate))
-    return {one.candidate.row_id: one for one in ranked}
+    by_candidates = await Searcher(table, held_rows=-1).ranked(text, embed, predicate, predicate, NOW)
+    if await table.count(predicate) <= 2_000:
+        searcher = Searcher(table, held_rows=2_000)
+        for _ in range(2):  # read, and then held
+            assert await searcher.ranked(text, embed, predicate, predicate, NOW) == by_candidates
+    return {one.candidate.row_id: one for one in by_candidates}
 
 
 @pytest.fixture
@@ -116,3 +123,29 @@ async def test_the_words_of_each_text_are_told_apart(table: MemoryTable) -> None
         ["border", "border"],
     ]
     assert await table.words_of_each([]) == []
+
+
+async def test_held_rows_show_what_another_process_commits_at_once(filled: MemoryTable) -> None:
+    async def nothing() -> None:
+        return None
+
+    searcher = Searcher(filled)
+    predicate = filters.current()
+    assert len(await searcher.ranked("green", nothing, predicate, "key", NOW)) == 3
+    other = await MemoryTable.open(filled.folder)
+    await other.insert([memory("new", "green apples")])
+    other.close()
+    assert len(await searcher.ranked("green", nothing, predicate, "key", NOW)) == 4
+
+
+async def test_held_rows_hide_what_expires_without_a_commit(table: MemoryTable) -> None:
+    async def nothing() -> None:
+        return None
+
+    later = NOW + timedelta(hours=1)
+    await table.insert(
+        [memory("expires", "green tea", expires_at=later), memory("pinned", "green", expires_at=later, pinned=True)]
+    )
+    searcher = Searcher(table)
+    for now, expected in ((NOW, 2), (later - timedelta(seconds=1), 2), (later, 1)):
+        assert len(await searcher.ranked("green", nothing, filters.live(now), "key", now)) == expected
