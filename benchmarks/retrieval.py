@@ -77,8 +77,8 @@ async def _tools(folder: Path) -> AsyncGenerator[Client]:
     memories = await open_memories(load({"SOUVENIR_STORE": str(folder)}).settings)
 
     async def opened() -> Any:
-        if memories.upkeep_due.is_set():
-            await memories.upkeep()
+        if memories.maintenance_due.is_set():
+            await memories.maintain()
         return memories
 
     access = Access(opened, lambda: Caller(Scope("nobody"), Source()), utc_now)

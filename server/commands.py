@@ -71,7 +71,7 @@ def add(
         for start in range(0, len(drafts), guards.MAX_CONTENTS):
             some = await desk.memories.add(drafts[start : start + guards.MAX_CONTENTS], scope, source)
             outcome = AddOutcome(outcome.added + some.added, outcome.notes + some.notes)
-        await desk.memories.upkeep()
+        await desk.memories.maintain()
         if as_json:
             print_json(add_results(outcome, scope))
             return
@@ -225,7 +225,7 @@ def delete(
             Source("souvenir", transport="cli", origin="user"),
             reason=guards.name("reason", reason),
         )
-        await desk.memories.upkeep()
+        await desk.memories.maintain()
         if as_json:
             print_json(delete_results(outcome, scope))
             return

@@ -15,8 +15,8 @@ from mcp.server.stdio import stdio_server
 
 from server.app import build_server, local_caller
 from server.config import Settings
+from server.maintenance import maintain_always
 from server.opening import LateMemories, chosen_embedder, prepare_folder
-from server.upkeep import keep_up
 from server.wire import DrainedReader, EndableInput, InFlight, NotingWriter
 from store.clock import utc_now
 from store.models import Scope
@@ -66,7 +66,7 @@ async def _serve(settings: Settings) -> None:
     async with stdio_server() as (read_stream, write_stream), anyio.create_task_group() as tasks:
         tasks.start_soon(_end_on_signal, standard_input)
         tasks.start_soon(_load_when_quiet, memories, in_flight)
-        tasks.start_soon(keep_up, memories)
+        tasks.start_soon(maintain_always, memories)
         reader, writer = DrainedReader(read_stream, in_flight, DRAIN_SECONDS), NotingWriter(write_stream, in_flight)
         with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # the client closed its end first
             await _exchange(server, reader, writer, legacy=settings.legacy)

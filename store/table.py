@@ -224,7 +224,7 @@ class MemoryTable:
                 {"path": "vector", "metadata": schema.fingerprint_metadata(fingerprint)}
             )
 
-    # Upkeep
+    # Maintenance
 
     async def stats(self) -> TableStats:
         """Return counts over the whole table, of all users."""

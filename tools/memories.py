@@ -26,11 +26,11 @@ from tools.outcomes import (
     Change,
     DeleteOutcome,
     Draft,
+    Maintenance,
     Page,
     SearchOutcome,
     Stats,
     UpdateOutcome,
-    Upkeep,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ SIMILAR_COUNT = 3
 SIMILAR_QUERY = 500
 """Characters of a new memory that its neighbours are searched with: the beginning says what it is about."""
 
-COMMITS_UNTIL_UPKEEP = 32
+COMMITS_UNTIL_MAINTENANCE = 32
 """A hundred single-row commits make a search ten times as slow until they are compacted (FACTS, LanceDB)."""
 
 READ_VERSIONS = 500
@@ -78,8 +78,8 @@ class Memories:
         self._commits = 0
         self._searcher = Searcher(table)
         self._read: dict[str, Memory] = {}
-        self._last_upkeep = Upkeep()
-        self.upkeep_due = anyio.Event()
+        self._last_maintenance = Maintenance()
+        self.maintenance_due = anyio.Event()
 
     def close(self) -> None:
         """Release the store. Every acknowledged change is on the disk already."""
@@ -365,28 +365,28 @@ class Memories:
 
     async def stats(self) -> Stats:
         """Return the state of the store, of all users."""
-        return Stats(await self._table.stats(), self._embedder_name, self._last_upkeep, str(self._table.folder))
+        return Stats(await self._table.stats(), self._embedder_name, self._last_maintenance, str(self._table.folder))
 
-    # Upkeep, off the request path
+    # Maintenance, off the request path
 
     def _committed(self) -> None:
         self._commits += 1
-        if self._commits >= COMMITS_UNTIL_UPKEEP:
-            self.upkeep_due.set()
+        if self._commits >= COMMITS_UNTIL_MAINTENANCE:
+            self.maintenance_due.set()
 
-    async def upkeep(self) -> Upkeep:
+    async def maintain(self) -> Maintenance:
         """Embed what has no vector yet, and compact the table after many commits.
 
-        A failure is kept for `stats` and told in the result; the next upkeep tries again.
+        A failure is kept for `stats` and told in the result; the next maintenance tries again.
         """
         commits, self._commits = self._commits, 0
-        self.upkeep_due = anyio.Event()
+        self.maintenance_due = anyio.Event()
         try:
             embedded = await self._vectors.embed_pending()
             # Whoever made them: many short sessions leave as many fragments as a long one.
-            due = await self._table.fragments() >= COMMITS_UNTIL_UPKEEP
-            self._last_upkeep = Upkeep(embedded, compacted=due and await self._table.compact())
+            due = await self._table.fragments() >= COMMITS_UNTIL_MAINTENANCE
+            self._last_maintenance = Maintenance(embedded, compacted=due and await self._table.compact())
         except StoreError as error:
             self._commits += commits
-            self._last_upkeep = Upkeep(problem=str(error))
-        return self._last_upkeep
+            self._last_maintenance = Maintenance(problem=str(error))
+        return self._last_maintenance

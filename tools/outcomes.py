@@ -94,8 +94,8 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Upkeep:
-    """What the last upkeep did; `problem` is empty unless it failed."""
+class Maintenance:
+    """What the last maintenance did; `problem` is empty unless it failed."""
 
     embedded: int = 0
     compacted: bool = False
@@ -108,5 +108,5 @@ class Stats:
 
     table: TableStats
     embedder: str
-    upkeep: Upkeep
+    maintenance: Maintenance
     folder: str

@@ -41,7 +41,7 @@ def add_resources(server: MCPServer, access: Access) -> None:
         "memory://stats",
         name="stats",
         title="Statistics",
-        description="The state of the store: counts, embedder, upkeep.",
+        description="The state of the store: counts, embedder, maintenance.",
         mime_type="application/json",
     )
     async def stats() -> str:

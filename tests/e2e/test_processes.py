@@ -75,7 +75,7 @@ def test_a_server_whose_embedding_api_comes_and_goes_stores_and_finds_throughout
             assert [hit["content"] for hit in found["results"]] == ["Anna likes green tea"]
             api.always = "works"
             assert wire.answer(wire.call("add_memory", content="The dog is called Pixel"))
-        with initialized(tmp_path, **settings) as wire:  # the upkeep of a new server embeds what is left
+        with initialized(tmp_path, **settings) as wire:  # the maintenance of a new server embeds what is left
             assert _pending(wire) == 0
             found = wire.answer(wire.call("search_memory", query="tea"))["structuredContent"]
             assert "notes" not in found

@@ -1,4 +1,4 @@
-"""The use cases where the protocol does not matter: degraded embedders, upkeep, cancelled calls, many tasks."""
+"""The use cases where the protocol does not matter: degraded embedders, maintenance, cancelled calls, many tasks."""
 
 import anyio
 import pytest
@@ -9,7 +9,7 @@ from store.errors import NotFoundError, ProviderUnavailableError, StoreError
 from store.models import Fingerprint, Scope
 from store.table import MemoryTable
 from tests.conftest import ALICE, SOURCE, CountedIds, Tools, TurnedClock
-from tools.memories import COMMITS_UNTIL_UPKEEP, Memories
+from tools.memories import COMMITS_UNTIL_MAINTENANCE, Memories
 from tools.outcomes import Change, Draft
 
 
@@ -44,7 +44,7 @@ class TestWithoutItsEmbedder:
         searched = await tools("search_memory", query="tea")
         assert [hit["content"] for hit in searched["results"]] == ["Anna prefers green tea"]
         embedder.down = False
-        assert (await memories.upkeep()).embedded == 1
+        assert (await memories.maintain()).embedded == 1
         embedder.down = True
         searched = await tools("search_memory", query="tea")
         assert searched["notes"] == ["Searched by words alone, not by meaning. openai:small can't be reached."]
@@ -138,19 +138,19 @@ async def test_undo_finds_the_version_before_a_deletion_and_before_a_change(memo
     assert await memories.version_before(memory_id, ALICE) == 2
 
 
-async def test_many_commits_ask_for_upkeep_which_compacts(memories: Memories, table: MemoryTable) -> None:
-    for number in range(COMMITS_UNTIL_UPKEEP):
-        assert not memories.upkeep_due.is_set()
+async def test_many_commits_ask_for_maintenance_which_compacts(memories: Memories, table: MemoryTable) -> None:
+    for number in range(COMMITS_UNTIL_MAINTENANCE):
+        assert not memories.maintenance_due.is_set()
         await add(memories, f"fact number {number}")
-    assert memories.upkeep_due.is_set()
-    assert (await memories.upkeep()).compacted
+    assert memories.maintenance_due.is_set()
+    assert (await memories.maintain()).compacted
     assert await table.fragments() == 1
-    assert not memories.upkeep_due.is_set()
-    assert not (await memories.upkeep()).compacted
-    assert await table.count(filters.current()) == COMMITS_UNTIL_UPKEEP
+    assert not memories.maintenance_due.is_set()
+    assert not (await memories.maintain()).compacted
+    assert await table.count(filters.current()) == COMMITS_UNTIL_MAINTENANCE
 
 
-async def test_upkeep_that_fails_is_told_in_the_statistics_and_done_later(table: MemoryTable) -> None:
+async def test_maintenance_that_fails_is_told_in_the_statistics_and_done_later(table: MemoryTable) -> None:
     class FailingTable(MemoryTable):
         fails = True
 
@@ -162,13 +162,13 @@ async def test_upkeep_that_fails_is_told_in_the_statistics_and_done_later(table:
     failing = await FailingTable.open(table.folder)
     assert isinstance(failing, FailingTable)
     memories = Memories(failing, None, clock=TurnedClock(), new_id=CountedIds())
-    for number in range(COMMITS_UNTIL_UPKEEP):
+    for number in range(COMMITS_UNTIL_MAINTENANCE):
         await add(memories, f"fact number {number}")
-    await memories.upkeep()
-    assert (await memories.stats()).upkeep.problem == "The store could not compact: conflict"
+    await memories.maintain()
+    assert (await memories.stats()).maintenance.problem == "The store could not compact: conflict"
     failing.fails = False
-    assert (await memories.upkeep()).compacted
-    assert (await memories.stats()).upkeep.problem == ""
+    assert (await memories.maintain()).compacted
+    assert (await memories.stats()).maintenance.problem == ""
     memories.close()
 
 

@@ -72,7 +72,7 @@ async def test_the_statistics_tell_the_state_of_the_store(tools: Tools) -> None:
     stats = json.loads(await read(tools, "memory://stats"))
     assert stats["table"]["memories"] == 2
     assert stats["table"]["fingerprint"]["provider"] == "hashing"
-    assert stats["upkeep"] == {"embedded": 0, "compacted": False, "problem": ""}
+    assert stats["maintenance"] == {"embedded": 0, "compacted": False, "problem": ""}
 
 
 async def test_resources_and_templates_are_listed(tools: Tools) -> None:
