@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute  # pyright: ignore[reportUnusedImport] - `cast` loads it, a tenth of a second
 
 from store.models import Vector
 
@@ -28,6 +29,11 @@ class FoundRows:
         return cast(
             "list[Any]", (values.cast(pa.int64()) if name in ("updated_at", "expires_at") else values).to_pylist()
         )
+
+    def embedded(self) -> list[int]:
+        """Return which rows have a vector."""
+        valid = self.rows.column("vector").combine_chunks().is_valid()
+        return np.flatnonzero(np.asarray(valid)).tolist()
 
     def cosines(self, vector: Vector | None) -> list[float | None]:
         """Return how close each row is to a vector of length 1; None where either has none."""

@@ -5,19 +5,21 @@ hundred rows as for ten thousand. Rows are held only for the commit they were re
 commits is seen at once; the ranking is that of `store.ranking`, on all rows instead of on candidates.
 """
 
+import heapq
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from store.found import FoundRows
-from store.models import Vector
+from store.models import Memory, Vector
 from store.ranking import NEAREST, STRONG, Candidate, Ranked, around, in_order, own_score, weigh, with_neighbours
+from store.schema import HIT_COLUMNS, from_arrow
 
 
 class HeldRows:
     """All rows that one selection shows at one commit.
 
     Args:
-        rows: The rows, with their vectors, `expires_at` and `pinned`.
+        rows: The rows, with their vectors and what a search result shows.
         words: The words of each row, see `MemoryTable.words_of_each`.
     """
 
@@ -26,7 +28,7 @@ class HeldRows:
         self._row_ids: list[str] = rows.column("row_id")
         self._run_ids: list[str] = rows.column("run_id")
         self._updated_at: list[int] = rows.column("updated_at")
-        self._words = [Counter(its_words) for its_words in words]
+        self._words = [dict(Counter(its_words)) for its_words in words]
         self._lengths = [len(its_words) for its_words in words]
         self._holding: dict[str, list[int]] = defaultdict(list)
         for row, its_words in enumerate(self._words):
@@ -40,9 +42,19 @@ class HeldRows:
             if run_id:
                 self._places[run_id].append(row_id)
         self._index = {row_id: row for row, row_id in enumerate(self._row_ids)}
+        self._memories: dict[str, Memory] = {}
+        self._embedded = rows.embedded()
         pinned = rows.column("pinned")
         expiries = zip(rows.column("expires_at"), pinned, strict=True)
         self._valid_until = min((at for at, is_pinned in expiries if at is not None and not is_pinned), default=None)
+
+    def read(self, row_ids: Iterable[str]) -> dict[str, Memory]:
+        """Return those of these rows that are held, as a search result shows them."""
+        known = [row_id for row_id in row_ids if row_id in self._index]
+        if unread := [row_id for row_id in known if row_id not in self._memories]:
+            shown = self._rows.rows.select(HIT_COLUMNS).take([self._index[row_id] for row_id in unread])
+            self._memories.update(zip(unread, from_arrow(shown), strict=True))
+        return {row_id: self._memories[row_id] for row_id in known}
 
     def valid_at(self, now: int) -> bool:
         """Whether nothing has expired since; `now` is in microseconds since 1970."""
@@ -60,12 +72,12 @@ class HeldRows:
         weights = weigh({word: len(self._holding.get(word, ())) for word in wanted}, len(self._row_ids))
         chosen = {row for word in wanted for row in self._holding.get(word, ())}
         if vector is not None:
-            near = [row for row, cosine in enumerate(cosines) if cosine is not None]
-            chosen.update(sorted(near, key=lambda row: -(cosines[row] or 0.0))[:NEAREST])
+            chosen.update(heapq.nlargest(NEAREST, self._embedded, key=lambda row: cosines[row] or 0.0))
         own: dict[str, Ranked] = {}
 
         def add(row: int) -> None:
-            shared = {word: self._words[row][word] for word in wanted if word in self._words[row]}
+            its_words = self._words[row]
+            shared = {word: its_words[word] for word in wanted & its_words.keys()}
             candidate = Candidate(
                 self._row_ids[row], self._run_ids[row], self._updated_at[row], cosines[row], shared, self._lengths[row]
             )

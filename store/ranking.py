@@ -7,7 +7,7 @@ LoCoMo (benchmarks/retrieval.py), each held out one conversation at a time.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from store.models import Memory
 
@@ -100,9 +100,9 @@ def weigh(holding: Mapping[str, int], rows: int) -> dict[str, float]:
 
 def coverage(candidate: Candidate, weights: Mapping[str, float]) -> float:
     """Return how much of the question's words a row has, in [0, 1]; a word that occurs nowhere counts as missing."""
-    mass = sum(weights.values())
-    if not mass:
+    if not candidate.words:
         return 0.0
+    mass = sum(weights.values())
     norm = SATURATION * (1 - LENGTH_WEIGHT + LENGTH_WEIGHT * candidate.length / USUAL_LENGTH)
     matched = sum(weights[word] * count * (1 + SATURATION) / (count + norm) for word, count in candidate.words.items())
     return min(1.0, matched / mass)
@@ -160,7 +160,12 @@ def with_neighbours(own: Mapping[str, Ranked], places: Mapping[str, Sequence[str
         if row_id in own
     }
     return [
-        replace(one, score=coarse(scores[row_id] if row_id in scores else lent(one.score, *_unknown(one))))
+        Ranked(
+            one.candidate,
+            coarse(scores[row_id] if row_id in scores else lent(one.score, *_unknown(one))),
+            one.meaning,
+            one.words,
+        )
         for row_id, one in own.items()
     ]
 

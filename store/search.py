@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from store.filters import Predicate, all_of, one_of
-from store.models import Vector
+from store.models import Memory, Vector
 from store.ranking import NEAREST, STRONG, Candidate, Ranked, around, in_order, own_score, weigh, with_neighbours
 from store.together import together
 
@@ -37,7 +37,14 @@ class Searcher:
         self._held: dict[str, HeldRows] = {}
 
     async def ranked(
-        self, text: str, embed: Callable[[], Awaitable[Vector | None]], predicate: Predicate, key: str, now: datetime
+        self,
+        text: str,
+        embed: Callable[[], Awaitable[Vector | None]],
+        predicate: Predicate,
+        key: str,
+        now: datetime,
+        *,
+        hold: bool = True,
     ) -> list[Ranked]:
         """Return what is near to a text by meaning or shares words with it, best first.
 
@@ -48,14 +55,23 @@ class Searcher:
             predicate: What rows must match, before anything looks at them: `live` at `now`, and whatever else.
             key: The same for all predicates that differ in nothing but `now`.
             now: The present, which expiry is judged by.
+            hold: Whether to read a small scope into memory; not worth it right before a commit.
         """
-        if await self._total(predicate, key) > self._held_rows:
+        total = await self._total(predicate, key)
+        if total > self._held_rows or not (hold or key in self._held):
             return await ranked_rows(self._table, text, embed, predicate, lambda: self._total(predicate, key))
         held, (vector, [question]) = await together(
             lambda: self._hold(predicate, key, now),
             lambda: together(embed, lambda: self._table.words_of_each([text])),
         )
         return held.ranked(question, vector)
+
+    async def read(self, row_ids: Sequence[str], key: str) -> dict[str, Memory]:
+        """Return rows that `ranked` found under this key, with what a search result shows of them (`HIT_COLUMNS`)."""
+        held = self._held.get(key)
+        memories = held.read(row_ids) if held else {}
+        missing = [row_id for row_id in row_ids if row_id not in memories]
+        return memories | (await self._table.read(missing) if missing else {})
 
     async def _hold(self, predicate: Predicate, key: str, now: datetime) -> "HeldRows":
         from store.held import HeldRows  # Arrow: only where a search is made

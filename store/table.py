@@ -174,9 +174,10 @@ class MemoryTable:
             return FoundRows(await query.limit(limit).to_arrow())
 
     async def held_rows(self, predicate: Predicate, limit: int) -> FoundRows:
-        """Return rows that match with all that holding them in memory takes, see `HeldRows`."""
+        """Return rows that match, with all that ranking and showing them in memory takes, see `HeldRows`."""
         with _translated("search"):
-            query = self._table.query().where(predicate).select([*found.COLUMNS, "vector", "expires_at", "pinned"])
+            columns = dict.fromkeys((*found.COLUMNS, *schema.HIT_COLUMNS, "vector"))
+            query = self._table.query().where(predicate).select(list(columns))
             return FoundRows((await query.limit(limit).to_arrow()).combine_chunks())
 
     async def order_of_runs(self, predicate: Predicate, limit: int) -> list[tuple[str, str]]:

@@ -43,9 +43,6 @@ SIMILAR_QUERY = 500
 COMMITS_UNTIL_MAINTENANCE = 32
 """A hundred single-row commits make a search ten times as slow until they are compacted (FACTS, LanceDB)."""
 
-READ_VERSIONS = 500
-"""How many versions that were shown are kept in memory: what a version says never changes."""
-
 EVERYTHING = Selection()
 
 NO_SCORE = -1.0
@@ -77,7 +74,6 @@ class Memories:
         self._min_score = min_score
         self._commits = 0
         self._searcher = Searcher(table)
-        self._read: dict[str, Memory] = {}
         self._last_maintenance = Maintenance()
         self.maintenance_due = anyio.Event()
 
@@ -146,8 +142,9 @@ class Memories:
         now = self._clock()
         place = filters.readable(replace(scope, run_id=""))
         visible = all_of(filters.live(now), place)
-        ranked = await self._searcher.ranked(content[:SIMILAR_QUERY], embed, visible, place, now)
-        return await self._hits([one for one in ranked if one.score >= ranking.SIMILAR_SCORE][: SIMILAR_COUNT + 1])
+        ranked = await self._searcher.ranked(content[:SIMILAR_QUERY], embed, visible, place, now, hold=False)
+        close = [one for one in ranked if one.score >= ranking.SIMILAR_SCORE]
+        return await self._hits(close[: SIMILAR_COUNT + 1], place)
 
     # Searching
 
@@ -191,16 +188,12 @@ class Memories:
         ranked = await self._searcher.ranked(query, embed, visible, key, as_of or now)
         threshold = self._min_score if min_score is None else min_score
         relevant = [one for one in ranked if one.score >= threshold]
-        hits = await self._hits(relevant[:limit])
+        hits = await self._hits(relevant[:limit], key)
         return SearchOutcome(tuple(hits), omitted=len(ranked) - len(relevant), notes=tuple(problems))
 
-    async def _hits(self, ranked: Sequence[Ranked]) -> list[Hit]:
+    async def _hits(self, ranked: Sequence[Ranked], key: str) -> list[Hit]:
         """Read the memories of the few rows that are shown."""
-        unread = [one.candidate.row_id for one in ranked if one.candidate.row_id not in self._read]
-        if unread:
-            self._read |= await self._table.read(unread)
-        memories = self._read
-        self._read = dict(list(self._read.items())[-READ_VERSIONS:])
+        memories = await self._searcher.read([one.candidate.row_id for one in ranked], key)
         return [
             Hit(memories[one.candidate.row_id], one.score, one.meaning, one.words)
             for one in ranked

@@ -97,3 +97,29 @@ def test_every_setting_has_a_description_and_a_variable() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name
         assert variable(name) == name.upper() or variable(name) == f"SOUVENIR_{name.upper()}"
+
+
+@pytest.mark.parametrize(
+    ("environ", "text"),
+    [
+        ({"SOUVENIR_STORE": "~nobody-here/x"}, "there is no such home folder"),
+        ({"SOUVENIR_CONFIG": "~nobody-here/x"}, "there is no such home folder"),
+        ({"SOUVENIR_OPENAI_BASE_URL": "localhost:11434"}, "pass an address such as http://localhost:11434/v1"),
+        ({"SOUVENIR_OPENAI_BASE_URL": "http://localhost:99999/v1"}, "Port out of range 0-65535"),
+        ({"SOUVENIR_PROJECT": "*"}, "'*' is for reading; name one, or leave it empty"),
+    ],
+)
+def test_a_setting_that_would_fail_later_is_refused_now(environ: dict[str, str], text: str) -> None:
+    [name] = environ
+    with pytest.raises(ConfigError) as caught:
+        load(environ)
+    assert name in str(caught.value)
+    assert text in str(caught.value)
+
+
+def test_an_error_never_shows_the_key(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("openai_api_key = 123456\n", "utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load({"SOUVENIR_CONFIG": str(file)})
+    assert "123456" not in str(caught.value)

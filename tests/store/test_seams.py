@@ -1,0 +1,64 @@
+"""What happens where another library or the file system fails: our errors, in words, and nothing lost."""
+
+from pathlib import Path
+
+import pytest
+
+from store import filters
+from store.errors import CorruptionError, StoreError
+from store.locks import ProcessLock
+from store.table import MemoryTable
+from tests.builders import memory
+
+
+async def test_a_lock_file_that_can_not_be_used_is_a_store_error(tmp_path: Path) -> None:
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(StoreError, match=r"The lock .*lock can't be taken"):
+        async with ProcessLock(tmp_path / "lock").held():
+            pass
+
+
+async def test_a_broken_predicate_is_a_store_error_in_one_line(table: MemoryTable) -> None:
+    with pytest.raises(StoreError) as caught:
+        await table.count("no_such_column = 1")
+    assert "\n" not in str(caught.value)
+    assert ".rs:" not in str(caught.value)
+
+
+async def test_a_missing_data_file_is_told_as_damage(table: MemoryTable) -> None:
+    await table.insert([memory("1")])
+    for file in (table.folder / "memories.lance" / "data").iterdir():
+        file.unlink()
+    fresh = await MemoryTable.open(table.folder)
+    with pytest.raises((CorruptionError, StoreError), match="The store could not read"):
+        await fresh.find(filters.current())
+    fresh.close()
+
+
+async def test_compaction_that_a_writer_preempts_is_done_again_while_writers_wait(table: MemoryTable) -> None:
+    class Preempted(MemoryTable):
+        attempts = 0
+
+        async def _optimize(self) -> None:
+            self.attempts += 1
+            if self.attempts == 1:
+                raise StoreError("The store could not compact: Retryable commit conflict for version 7")
+            await super()._optimize()
+
+    preempted = await Preempted.open(table.folder)
+    for number in range(3):
+        await preempted.insert([memory(str(number))])
+    assert await preempted.compact()
+    assert await preempted.fragments() == 1
+    preempted.close()
+
+
+async def test_compaction_that_fails_otherwise_is_not_tried_again(table: MemoryTable) -> None:
+    class Full(MemoryTable):
+        async def _optimize(self) -> None:
+            raise StoreError("The store could not compact: No space left on device")
+
+    full = await Full.open(table.folder)
+    with pytest.raises(StoreError, match="No space left"):
+        await full.compact()
+    full.close()
