@@ -23,7 +23,7 @@ BUNDLED_NAME = "all-MiniLM-L6-v2-int8"
 BUNDLED_TOKENS = 256
 """What the model was trained with; its tokenizer would let 512 through."""
 
-_BATCH = 32  # texts a run; larger batches pad short texts to long ones (FACTS: 900 texts a second at 32)
+_BATCH = 32  # texts a run; larger batches pad short texts to long ones (900 texts a second at 32, measured)
 
 
 @dataclass(frozen=True, slots=True)
