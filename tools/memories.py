@@ -41,7 +41,7 @@ SIMILAR_QUERY = 500
 """Characters of a new memory that its neighbours are searched with: the beginning says what it is about."""
 
 COMMITS_UNTIL_MAINTENANCE = 32
-"""A hundred single-row commits make a search ten times as slow until they are compacted (measured with lancedb 0.40)."""
+"""A hundred single-row commits make a search ten times as slow until they are compacted (lancedb 0.40)."""
 
 EVERYTHING = Selection()
 
