@@ -25,6 +25,8 @@ HELD_ROWS = 2_000
 HELD_SELECTIONS = 4
 """Up to so many rows are ranked in memory, for so many users or selections at a time: about 5 MB each."""
 
+KEPT_TOTALS = 1_000
+
 
 class Searcher:
     """Searches one table, and remembers what stays true until the next commit."""
@@ -78,11 +80,13 @@ class Searcher:
 
         held = self._held.get(key)
         if held is None or not held.valid_at(_microseconds(now)):
+            version = self._version
             rows = await self._table.held_rows(predicate, self._held_rows)
             held = HeldRows(rows, await self._table.words_of_each(rows.column("search_text")))
-            while len(self._held) >= HELD_SELECTIONS:
-                del self._held[next(iter(self._held))]
-            self._held[key] = held
+            if version == self._version:  # else another search has met a newer commit since these were read
+                while len(self._held) >= HELD_SELECTIONS:
+                    del self._held[next(iter(self._held))]
+                self._held[key] = held
         return held
 
     async def _total(self, predicate: Predicate, key: str) -> int:
@@ -90,9 +94,12 @@ class Searcher:
         version = await self._table.version()
         if version != self._version:
             self._version, self._totals, self._held = version, {}, {}
-        if key not in self._totals:
-            self._totals[key] = await self._table.count(predicate)
-        return self._totals[key]
+        total = self._totals.get(key)
+        if total is None:
+            total = await self._table.count(predicate)
+            if version == self._version and len(self._totals) < KEPT_TOTALS:
+                self._totals[key] = total
+        return total
 
 
 def _microseconds(moment: datetime) -> int:

@@ -78,7 +78,7 @@ class Memories:
         self.maintenance_due = anyio.Event()
 
     def close(self) -> None:
-        """Release the store. Every acknowledged change is on the disk already."""
+        """Release the store. Every acknowledged change is committed already."""
         self._table.close()
 
     # Adding
@@ -185,7 +185,9 @@ class Memories:
             return embedded.vectors[0]
 
         key = f"{as_of or ''} {selected}"
-        ranked = await self._searcher.ranked(query, embed, visible, key, as_of or now)
+        # An age such as 7d makes another selection of every call, which is not worth holding.
+        hold = selection.since is None and selection.until is None
+        ranked = await self._searcher.ranked(query, embed, visible, key, as_of or now, hold=hold)
         threshold = self._min_score if min_score is None else min_score
         relevant = [one for one in ranked if one.score >= threshold]
         hits = await self._hits(relevant[:limit], key)

@@ -1,10 +1,12 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import anyio
 import pytest
 
 from store import filters
 from store.filters import equals
+from store.found import FoundRows
 from store.models import Fingerprint, Memory, Vector
 from store.ranking import Ranked
 from store.search import LONGEST_CONVERSATION, Searcher
@@ -149,3 +151,35 @@ async def test_held_rows_hide_what_expires_without_a_commit(table: MemoryTable) 
     searcher = Searcher(table)
     for now, expected in ((NOW, 2), (later - timedelta(seconds=1), 2), (later, 1)):
         assert len(await searcher.ranked("green", nothing, filters.live(now), "key", now)) == expected
+
+
+async def test_rows_read_before_a_commit_are_not_held_after_it(filled: MemoryTable) -> None:
+    """A search that is still reading while another one meets a newer commit must not leave its older rows behind."""
+    reading, committed = anyio.Event(), anyio.Event()
+
+    class Slow(MemoryTable):
+        async def held_rows(self, predicate: str, limit: int) -> FoundRows:
+            rows = await super().held_rows(predicate, limit)
+            if not committed.is_set():
+                reading.set()
+                await committed.wait()
+            return rows
+
+    async def nothing() -> None:
+        return None
+
+    slow = await Slow.open(filled.folder)
+    searcher = Searcher(slow)
+    predicate = filters.current()
+
+    async def search_slowly() -> None:
+        await searcher.ranked("green", nothing, predicate, "key", NOW)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(search_slowly)
+        await reading.wait()
+        await filled.insert([memory("new", "green apples")])
+        await searcher.ranked("green", nothing, predicate, "key", NOW, hold=False)
+        committed.set()
+    assert len(await searcher.ranked("green", nothing, predicate, "key", NOW)) == 4
+    slow.close()
