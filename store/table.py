@@ -60,7 +60,7 @@ class MemoryTable:
         if found != schema.SCHEMA_VERSION:
             raise SchemaError(_schema_mismatch(folder, found))
         opened = cls(folder, table)
-        await opened._complete_indexes()
+        await opened._complete()
         return opened
 
     def close(self) -> None:
@@ -77,12 +77,16 @@ class MemoryTable:
             with anyio.CancelScope(shield=True):
                 yield
 
-    async def _complete_indexes(self) -> None:
-        """Create the indexes of a new table, or what a process that died while it did so left undone."""
+    async def _complete(self) -> None:
+        """Create the indexes of a new table, and what a process that died in `open` or `adopt` left undone."""
         with _translated("open the store"):
             if await missing_indexes(self._table):
                 async with self._write_lock.held():
                     await create_indexes(self._table, await missing_indexes(self._table))
+            if "vector" not in (await self._table.schema()).names:
+                async with self._write_lock.held():
+                    if "vector" not in (await self._table.schema()).names:
+                        await self._table.add_columns(schema.vector_field(schema.DEFAULT_DIMENSION))
 
     # Writing
 

@@ -19,7 +19,8 @@ _CACHED_QUERIES = 64
 _PENDING_BATCH = 64
 
 REST_SECONDS = 30.0
-"""How long an embedder that is down is not asked for questions: each attempt takes as long as its time limit."""
+"""How long an embedder that is down is not asked by calls, each of which would wait for its time limit; maintenance
+asks it all the same, and a success ends the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Vectors:
         stored = await self._table.fingerprint()
         if stored is None:  # no vector in the table yet: nothing to compare with
             return Embedded((None,))
-        if time.monotonic() < self._rest_until:
+        if self._rests():
             return Embedded((None,), self._last_problem)
         try:
             own = await self._embedder.fingerprint()
@@ -72,8 +73,7 @@ class Vectors:
                 return Embedded((None,), _mismatch(own, stored))
             return Embedded((await self._cached(text),), fingerprint=own)
         except ProviderError as error:
-            self._rest_until = time.monotonic() + REST_SECONDS
-            self._last_problem = str(error)
+            self._rest(error)
             return Embedded((None,), str(error))
 
     async def of_documents(self, texts: Sequence[str]) -> Embedded:
@@ -81,14 +81,19 @@ class Vectors:
         nothing = Embedded((None,) * len(texts))
         if self._embedder is None or not texts:
             return nothing
+        if self._rests():
+            return nothing.without_vectors(self._last_problem)
+        return await self._embedded(self._embedder, texts)
+
+    async def _embedded(self, embedder: Embedder, texts: Sequence[str]) -> Embedded:
+        nothing = Embedded((None,) * len(texts))
         try:
-            own = await self._embedder.fingerprint()
-            vectors = await self._embedder.embed_documents(texts)
+            own = await embedder.fingerprint()
+            vectors = await embedder.embed_documents(texts)
         except ProviderOutputError as error:
             return replace(nothing, problem=str(error), refused=True)
         except ProviderError as error:
-            self._rest_until = time.monotonic() + REST_SECONDS
-            self._last_problem = str(error)
+            self._rest(error)
             return nothing.without_vectors(str(error))
         self._rest_until = 0.0
         return Embedded(tuple(vectors), fingerprint=own)
@@ -123,26 +128,36 @@ class Vectors:
         last = ""
         while pending := await self._table.find(filters.all_of(_PENDING, after(last)), limit=_PENDING_BATCH):
             # Asked before each batch: to embed what then can't be stored costs money with some providers.
-            if not await self._fits():
+            embedder = await self._fitting()
+            if embedder is None:
                 break
-            embedded = await self.of_documents([memory.content for memory in pending])
+            embedded = await self._embedded(embedder, [memory.content for memory in pending])
             if embedded.fingerprint is None and not embedded.refused:
                 break
             if embedded.refused and len(pending) > 1:
                 for memory in pending:  # one text that the model does not take must not keep the others waiting
-                    done += await self._store([memory], await self.of_documents([memory.content]))
+                    done += await self._store([memory], await self._embedded(embedder, [memory.content]))
             else:
                 done += await self._store(pending, embedded)
             last = pending[-1].row_id
         return done
 
-    async def _fits(self) -> bool:
+    async def _fitting(self) -> Embedder | None:
+        """Return the embedder if it works and the table may take its vectors."""
         if self._embedder is None:
-            return False
+            return None
         try:
-            return await self._table.fingerprint() in (None, await self._embedder.fingerprint())
+            fits = await self._table.fingerprint() in (None, await self._embedder.fingerprint())
         except ProviderError:
-            return False
+            return None
+        return self._embedder if fits else None
+
+    def _rest(self, problem: ProviderError) -> None:
+        self._rest_until = time.monotonic() + REST_SECONDS
+        self._last_problem = str(problem)
+
+    def _rests(self) -> bool:
+        return time.monotonic() < self._rest_until
 
     async def _store(self, pending: Sequence[Memory], embedded: Embedded) -> int:
         if embedded.fingerprint is None:

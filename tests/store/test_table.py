@@ -109,6 +109,20 @@ async def test_adopting_a_model_of_another_dimension_replaces_the_empty_column(t
     assert (await table.stats()).missing_indexes == ()
 
 
+async def test_a_table_whose_column_was_being_replaced_when_its_process_died_is_completed(table: MemoryTable) -> None:
+    await table.insert([memory("1", "before")])
+    database = await lancedb.connect_async(table.folder)
+    await (await database.open_table("memories")).drop_columns(["vector"])  # the first half of `adopt`
+    reopened = await MemoryTable.open(table.folder)
+    model = Fingerprint("openai", "large", 8)
+    async with reopened.writing():
+        await reopened.adopt(model)
+    await reopened.insert([memory("2", "after", vector=axis(3, 8))])
+    assert [found.memory_id for found in await reopened.find(filters.current())] == ["1", "2"]
+    assert (await reopened.nearest(axis(3, 8), filters.current(), 5)).column("memory_id") == ["2"]
+    reopened.close()
+
+
 async def test_compaction_merges_fragments_and_changes_no_answer(table: MemoryTable) -> None:
     for number in range(5):
         await table.insert([memory(str(number), f"fact {number}")])

@@ -157,11 +157,16 @@ async def test_a_text_that_the_model_refuses_keeps_no_other_waiting(table: Memor
     assert (await table.stats()).pending_embeddings == 1
 
 
-async def test_an_embedder_that_is_down_is_not_asked_again_for_every_question(table: MemoryTable) -> None:
+async def test_an_embedder_that_is_down_is_not_asked_again_by_every_call(table: MemoryTable) -> None:
     embedder = MoodyEmbedder(HashingEmbedder())
     vectors = Vectors(table, embedder)
     await stored(table, vectors, "1", "green tea")
+    asked = embedder.checks
     embedder.works = False
-    for _ in range(3):
+    for number in range(3):
         assert (await vectors.of_query("tea")).problem == "the embedder is down"
-    assert embedder.checks == 3  # two to store, one for the first question
+        assert await stored(table, vectors, f"late {number}", "black tea") == "the embedder is down"
+    assert embedder.checks == asked + 1
+    embedder.works = True
+    assert await vectors.embed_pending() == 3  # maintenance asks all the same, and ends the rest
+    assert (await vectors.of_query("tea")).problem == ""
