@@ -19,6 +19,7 @@ class Api:
     url: str = ""
     script: list[str] = field(default_factory=list[str])
     always: str = "works"
+    dimension: int = DIMENSION
     requests: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     keys: list[str] = field(default_factory=list[str])
 
@@ -40,7 +41,7 @@ def served() -> Generator[Api]:
             mode = told.script.pop(0) if told.script else told.always
             match mode:
                 case "works":
-                    self._answer(200, self._embeddings(body))
+                    self._answer(200, self._embeddings(body, told.dimension))
                 case "wrong dimension":
                     self._answer(200, self._embeddings(body, DIMENSION + 1))
                 case "one missing":
@@ -86,7 +87,9 @@ def served() -> Generator[Api]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     told.url = f"http://127.0.0.1:{server.server_port}/v1"
-    yield told
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield told
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
