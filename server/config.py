@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from store.errors import ConfigError
 from store.models import EVERYWHERE
-from store.ranking import DEFAULT_MIN_SCORE
+from store.search import DEFAULT_MIN_SCORE
 
 PREFIX = "SOUVENIR_"
 CONFIG_VARIABLE = "SOUVENIR_CONFIG"

@@ -11,13 +11,16 @@ from store.schema import table_schema
 from store.words import STOP_WORDS
 
 BTREE_COLUMNS = ("row_id", "memory_id", "content_hash", "superseded_at", "run_id")
-BITMAP_COLUMNS = ("user_id", "project", "agent_id")
+BITMAP_COLUMNS = ("user_id", "project", "agent_id", "live_scope")
 TEXT_COLUMN = "search_text"
 
 
 async def create_table(database: lancedb.AsyncConnection, name: str) -> lancedb.AsyncTable:
     """Create the empty table; its indexes are for `create_indexes`. Call it under the write lock."""
-    return await database.create_table(name, schema=table_schema())
+    # Rows keep their identity when files are merged, and tell which commit they came with (`changed_since`).
+    return await database.create_table(
+        name, schema=table_schema(), storage_options={"new_table_enable_stable_row_ids": "true"}
+    )
 
 
 async def create_indexes(table: lancedb.AsyncTable, columns: Collection[str]) -> None:

@@ -1,103 +1,205 @@
 """The rows of a small scope, held in memory as of one commit and ranked whole.
 
 Most people have fewer memories than a search by index pays for: asking the table costs the same few milliseconds for a
-hundred rows as for ten thousand. Rows are held only for the commit they were read at, so that what another process
-commits is seen at once; the ranking is that of `store.ranking`, on all rows instead of on candidates.
+hundred rows as for ten thousand. What another process commits is seen at once: before each search the rows are brought
+up to the newest commit. The ranking is that of `store.ranking`, on all rows instead of on candidates.
 """
 
-import heapq
+from array import array
+from bisect import insort
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from store.found import FoundRows
+import numpy as np
+
+from store.found import FoundRows, NDArray32, cosines
 from store.models import Memory, Vector
-from store.ranking import NEAREST, STRONG, Candidate, Ranked, around, in_order, own_score, weigh, with_neighbours
+from store.ranking import (
+    NEAREST,
+    Ageing,
+    Flags,
+    Floats,
+    Integers,
+    Ranking,
+    Rows,
+    coverage,
+    neighbours_wanted,
+    own_scores,
+    rank,
+    set_neighbours,
+    weigh,
+)
 from store.schema import HIT_COLUMNS, from_arrow
+
+NO_ROWS = Rows(
+    row_ids=[],
+    updated_at=np.zeros(0, np.int64),
+    dated_at=np.zeros(0, np.int64),
+    importance=np.zeros(0),
+    pinned=np.zeros(0, np.bool_),
+    in_conversation=np.zeros(0, np.bool_),
+    around=np.zeros((4, 0), np.int64),
+)
 
 
 class HeldRows:
-    """All rows that one selection shows at one commit.
+    """All rows that one selection shows.
 
     Args:
-        rows: The rows, with their vectors and what a search result shows.
+        rows: The rows as of some commit, with their vectors and what a search result shows.
         words: The words of each row, see `MemoryTable.words_of_each`.
     """
 
     def __init__(self, rows: FoundRows, words: Sequence[Sequence[str]]) -> None:
-        self._rows = rows
-        self._row_ids: list[str] = rows.column("row_id")
-        self._run_ids: list[str] = rows.column("run_id")
-        self._updated_at: list[int] = rows.column("updated_at")
-        self._words = [dict(Counter(its_words)) for its_words in words]
-        self._lengths = [len(its_words) for its_words in words]
-        self._holding: dict[str, list[int]] = defaultdict(list)
-        for row, its_words in enumerate(self._words):
-            for word in its_words:
-                self._holding[word].append(row)
-        self._places: dict[str, list[str]] = defaultdict(list)
-        for memory_id, run_id, row_id in sorted(
-            zip(rows.column("memory_id"), self._run_ids, self._row_ids, strict=True)
-        ):
-            del memory_id  # only to sort by: ids follow the order of storing
-            if run_id:
-                self._places[run_id].append(row_id)
-        self._index = {row_id: row for row, row_id in enumerate(self._row_ids)}
+        self._read_first = rows
         self._memories: dict[str, Memory] = {}
-        self._embedded = rows.embedded()
-        pinned = rows.column("pinned")
-        expiries = zip(rows.column("expires_at"), pinned, strict=True)
-        self._valid_until = min((at for at, is_pinned in expiries if at is not None and not is_pinned), default=None)
+        self._places: dict[str, int] = {}
+        self._conversations: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        self._run_ids: list[str] = []
+        self._rows_with: dict[str, array[int]] = defaultdict(lambda: array("q"))
+        self._times_in: dict[str, array[int]] = defaultdict(lambda: array("q"))
+        self._lengths: Integers = np.zeros(0, np.int64)
+        self._visible: Flags = np.zeros(0, np.bool_)
+        self._has_vector: Flags = np.zeros(0, np.bool_)
+        self._vectors: NDArray32 | None = None
+        self._rows = NO_ROWS
+        self._valid_until: int | None = None
+        self._append(rows, words)
 
-    def read(self, row_ids: Iterable[str]) -> dict[str, Memory]:
-        """Return those of these rows that are held, as a search result shows them."""
-        known = [row_id for row_id in row_ids if row_id in self._index]
-        if unread := [row_id for row_id in known if row_id not in self._memories]:
-            shown = self._rows.rows.select(HIT_COLUMNS).take([self._index[row_id] for row_id in unread])
-            self._memories.update(zip(unread, from_arrow(shown), strict=True))
-        return {row_id: self._memories[row_id] for row_id in known}
+    def __len__(self) -> int:
+        return int(self._visible.sum())
+
+    @property
+    def outdated(self) -> int:
+        """How many rows are still held that are not visible any more."""
+        return len(self._run_ids) - len(self)
+
+    @property
+    def dimension(self) -> int:
+        """How many numbers a vector has."""
+        return self._matrix.shape[1]
 
     def valid_at(self, now: int) -> bool:
         """Whether nothing has expired since; `now` is in microseconds since 1970."""
         return self._valid_until is None or now < self._valid_until
 
-    def ranked(self, question: Sequence[str], vector: Vector | None) -> list[Ranked]:
+    def read(self, row_ids: Iterable[str]) -> dict[str, Memory]:
+        """Return those of these rows that are held, as a search result shows them."""
+        known = [row_id for row_id in row_ids if row_id in self._places]
+        if unread := [row_id for row_id in known if row_id not in self._memories]:
+            shown = self._read_first.rows.select(HIT_COLUMNS).take([self._places[row_id] for row_id in unread])
+            self._memories.update(zip(unread, from_arrow(shown), strict=True))
+        return {row_id: self._memories[row_id] for row_id in known}
+
+    def update(self, touched: Iterable[str], visible: FoundRows, words: Sequence[Sequence[str]]) -> None:
+        """Bring the rows up to a newer commit.
+
+        Args:
+            touched: The ids of all rows that were changed or added since.
+            visible: Those of them that the selection shows now.
+            words: The words of each visible one.
+        """
+        for row_id in touched:
+            place = self._places.pop(row_id, None)
+            if place is not None:
+                self._memories.pop(row_id, None)
+                self._hide(place)
+        shown = from_arrow(visible.rows.select(HIT_COLUMNS))
+        self._memories.update(zip(visible.column("row_id"), shown, strict=True))
+        self._append(visible, words)
+
+    def _append(self, rows: FoundRows, words: Sequence[Sequence[str]]) -> None:
+        start = len(self._rows.row_ids)
+        properties = rows.properties()
+        self._rows = self._rows.followed_by(properties)
+        self._run_ids += rows.column("run_id")
+        self._places.update({row_id: place for place, row_id in enumerate(properties.row_ids, start)})
+        for place, its_words in enumerate(words, start):
+            for word, times in Counter(its_words).items():
+                self._rows_with[word].append(place)
+                self._times_in[word].append(times)
+        self._lengths = np.append(self._lengths, np.array([len(its) for its in words], np.int64))
+        self._visible = np.append(self._visible, np.ones(len(rows), np.bool_))
+        self._add_vectors(rows, start)
+        self._join_conversations(rows.column("memory_id"), start)
+        expiries = zip(rows.moments("expires_at"), properties.pinned.tolist(), strict=True)
+        ends = [at for at, pinned in expiries if at is not None and not pinned]
+        self._valid_until = min([*ends, *([] if self._valid_until is None else [self._valid_until])], default=None)
+
+    def _add_vectors(self, rows: FoundRows, start: int) -> None:
+        vectors, present = rows.vectors()
+        count = start + len(vectors)
+        if self._vectors is None or count > len(self._vectors):
+            roomier = np.zeros((count + count // 4, vectors.shape[1]), np.float32)
+            if self._vectors is not None:
+                roomier[:start] = self._vectors[:start]
+            self._vectors = roomier
+        self._vectors[start:count] = vectors
+        self._has_vector = np.append(self._has_vector, present)
+
+    def _join_conversations(self, memory_ids: Sequence[str], start: int) -> None:
+        joined: set[str] = set()
+        for place, memory_id in enumerate(memory_ids, start):
+            run_id = self._run_ids[place]
+            if run_id:
+                insort(self._conversations[run_id], (memory_id, place))  # ids follow the order of storing
+                joined.add(run_id)
+        for run_id in joined:
+            set_neighbours(self._rows.around, [place for _, place in self._conversations[run_id]])
+
+    def _hide(self, place: int) -> None:
+        self._visible[place] = False
+        if run_id := self._run_ids[place]:
+            rest = [one for one in self._conversations[run_id] if one[1] != place]
+            self._conversations[run_id] = rest
+            set_neighbours(self._rows.around, [place for _, place in rest])
+
+    @property
+    def _matrix(self) -> NDArray32:
+        assert self._vectors is not None
+        return self._vectors[: len(self._run_ids)]
+
+    def ranked(
+        self,
+        question: Sequence[str],
+        vector: Vector | None,
+        *,
+        cosine_range: tuple[float, float],
+        limit: int,
+        min_score: float,
+        ageing: Ageing | None = None,
+    ) -> Ranking:
         """Return what is near to a question by meaning or shares words with it, best first.
 
         Args:
             question: The words of the question.
             vector: Its vector of length 1; None to rank by words alone.
+            cosine_range: Of the model that made the vectors, see `closeness`.
+            limit: How many to return at most.
+            min_score: What scores less is left out.
+            ageing: How old memories lose, see `rank`.
         """
-        wanted = frozenset(question)
-        cosines = self._rows.cosines(vector)
-        weights = weigh({word: len(self._holding.get(word, ())) for word in wanted}, len(self._row_ids))
-        chosen = {row for word in wanted for row in self._holding.get(word, ())}
-        if vector is not None:
-            chosen.update(heapq.nlargest(NEAREST, self._embedded, key=lambda row: cosines[row] or 0.0))
-        own: dict[str, Ranked] = {}
+        wanted = sorted(set(question))
+        postings = {word: self._posting(word) for word in wanted}
+        weights = weigh({word: len(rows) for word, (rows, _) in postings.items()}, len(self))
+        closes = cosines(self._matrix, self._has_vector & self._visible, vector)
+        covered = coverage(postings, self._lengths, weights)
+        own = own_scores(closes, covered, cosine_range)
+        considered = (covered > 0) | self._nearest(closes)
+        considered |= neighbours_wanted(own.score, self._rows, considered)
+        return rank(own, self._rows, considered, limit=limit, min_score=min_score, ageing=ageing)
 
-        def add(row: int) -> None:
-            its_words = self._words[row]
-            shared = {word: its_words[word] for word in wanted & its_words.keys()}
-            candidate = Candidate(
-                self._row_ids[row], self._run_ids[row], self._updated_at[row], cosines[row], shared, self._lengths[row]
-            )
-            own[candidate.row_id] = own_score(candidate, weights)
+    def _posting(self, word: str) -> tuple[Integers, Integers]:
+        if word not in self._rows_with:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        rows, times = np.array(self._rows_with[word]), np.array(self._times_in[word])
+        visible = self._visible[rows]
+        return rows[visible], times[visible]
 
-        for row in chosen:
-            add(row)
-        for neighbour in self._neighbours(own):
-            add(self._index[neighbour])
-        runs = {one.candidate.run_id for one in own.values()}
-        return in_order(with_neighbours(own, {run_id: self._places[run_id] for run_id in runs if run_id}))
-
-    def _neighbours(self, own: dict[str, Ranked]) -> set[str]:
-        """Return the rows beside strong ones that were not chosen themselves."""
-        strong = in_order(one for one in own.values() if one.candidate.run_id)[:STRONG]
-        return {
-            neighbour
-            for one in strong
-            for conversation in [self._places[one.candidate.run_id]]
-            for distance in (1, 2)
-            for neighbour in around(conversation, conversation.index(one.candidate.row_id), distance)
-            if neighbour not in own
-        }
+    def _nearest(self, closes: Floats) -> Flags:
+        nearest = np.zeros(len(closes), np.bool_)
+        comparable = np.flatnonzero(~np.isnan(closes))
+        if len(comparable) > NEAREST:
+            comparable = comparable[np.argpartition(-closes[comparable], NEAREST)[:NEAREST]]
+        nearest[comparable] = True
+        return nearest

@@ -84,6 +84,22 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class Hit:
+    """A memory that a search returns, its score in [0, 1], and what the score was made of.
+
+    `meaning` and `words` are in [0, 1] too: what each of them says by itself. `lent` is what the neighbours in its
+    conversation made of the score, `nudge` what importance, pinning and age did.
+    """
+
+    memory: Memory
+    score: float
+    meaning: float = 0.0
+    words: float = 0.0
+    lent: float = 0.0
+    nudge: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Fingerprint:
     """Which model made a table's vectors. Vectors of two fingerprints are never compared."""
 
@@ -91,6 +107,9 @@ class Fingerprint:
     model: str
     dimension: int
     normalised: bool = True
+    cosine_range: tuple[float, float] = field(default=(0.1, 0.8), compare=False)
+    """Below are unrelated texts, above paraphrases (`store.embedders.calibration`); the default is the bundled model's,
+    chosen on LoCoMo (benchmarks/retrieval.py)."""
 
     def __str__(self) -> str:
         return f"{self.provider}:{self.model} ({self.dimension} dimensions)"

@@ -1,4 +1,4 @@
-"""From candidates to ranked hits: pure functions on numbers and words, no I/O.
+"""From what a search found to ranked hits: pure functions on arrays with one entry for each row, no I/O.
 
 A score is the mean of what the meaning and what the words say, each in [0, 1]. Neither depends on what else was found:
 there is no normalisation by query, so that a threshold means the same for every question. The constants were chosen on
@@ -9,17 +9,15 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from store.models import Memory
+import numpy as np
+from numpy.typing import NDArray
 
-DEFAULT_MIN_SCORE = 0.1
-"""Half of what short facts score against a question in other words (souvenir demo), and more than the best hit of most
-questions about something that is not in the store at all (benchmarks/retrieval.py)."""
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
-SIMILAR_SCORE = 0.45
-"""From here on two statements are worth comparing."""
-
-COSINE_RANGE = (0.1, 0.8)
-"""Of the bundled model: below are unrelated texts, above paraphrases."""
+Postings = Mapping[str, tuple[Integers, Integers]]
+"""For each word of a question the rows that hold it, each once, and how often each of them does."""
 
 FULL_COVERAGE = 2 / 3
 """The share of the question's words, by weight, at which the words say all they can."""
@@ -36,11 +34,16 @@ NEXT_SHARE, SECOND_NEXT_SHARE = 0.4, 0.3
 ALONE = 0.7
 """What a memory without a neighbour is lent, as a share of its own score: no conversation is no disadvantage."""
 
-
 GRAIN = 0.02
 """Finer differences are noise. Of two statements that contradict each other the newer comes first half again as often,
 for 0.7 points of recall@10 on LoCoMo."""
 
+IMPORTANCE_NUDGE, PINNED_NUDGE = 0.02, 0.02
+"""How far `importance` 0 or 1 instead of 0.5 moves a score, and being pinned: one step of `GRAIN` each, so that what is
+better by more than three steps stays in front whatever is said of its importance."""
+
+OLD_LOSES = 0.3
+"""The share of its score that a memory can lose with age, if a half-life is set: age decides between near equals."""
 
 NEAREST = 100
 """How many rows are considered for their meaning alone."""
@@ -48,41 +51,83 @@ NEAREST = 100
 STRONG = 20
 """Whose neighbours in their conversations are considered, whatever they say themselves."""
 
+NOBODY, SILENT = -1, -2
+"""In `around`: there is no such neighbour; there is one, and it was not considered."""
+
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A row that a search found, with all that ranking needs to know of it.
+class Rows:
+    """What ranking knows of some rows: arrays of one length.
 
-    `updated_at` is in microseconds since 1970, `cosine` in [-1, 1] or None where there is no vector to compare, and
-    `words` are those of the row that the question has too, each as often as it occurs; `length` counts all words.
+    Attributes:
+        row_ids: Their names, the last word where everything else is equal.
+        updated_at: In microseconds since 1970; of equal scores the newer one comes first.
+        dated_at: When the event was, else `updated_at`: what a half-life counts from. In microseconds since 1970.
+        importance: In [0, 1].
+        pinned: Exempt from ageing.
+        in_conversation: Which rows have a `run_id`.
+        around: Shape (4, rows): the places of the neighbours in the same conversation, one before, one after, two
+            before, two after; `NOBODY` or `SILENT` where that is no place.
     """
 
-    row_id: str
-    run_id: str
-    updated_at: int
-    cosine: float | None
-    words: Mapping[str, int]
-    length: int
+    row_ids: Sequence[str]
+    updated_at: Integers
+    dated_at: Integers
+    importance: Floats
+    pinned: Flags
+    in_conversation: Flags
+    around: Integers
+
+    def followed_by(self, others: "Rows") -> "Rows":
+        """Return these rows and then the others."""
+        return Rows(
+            [*self.row_ids, *others.row_ids],
+            np.append(self.updated_at, others.updated_at),
+            np.append(self.dated_at, others.dated_at),
+            np.append(self.importance, others.importance),
+            np.append(self.pinned, others.pinned),
+            np.append(self.in_conversation, others.in_conversation),
+            np.append(self.around, others.around, axis=1),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OwnScores:
+    """What each row says by itself: its score, and what its meaning and its words say; all in [0, 1]."""
+
+    score: Floats
+    meaning: Floats
+    words: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Ageing:
+    """How old rows are judged: `now` and the half-life are in microseconds (since 1970)."""
+
+    now: int
+    half_life: int
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A candidate with its score in [0, 1]: higher is better, and it means the same for every query."""
+    """A row with its score in [0, 1], which means the same for every query, and what it was made of."""
 
-    candidate: Candidate
+    row_id: str
     score: float
     meaning: float
     words: float
+    lent: float = 0.0
+    """What its neighbours in the conversation made of the score, in [-1, 1]."""
+    nudge: float = 0.0
+    """What importance, pinning and age made of it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """A memory that a search returns, its score in [0, 1], and what the score was made of."""
+class Ranking:
+    """The best rows, best first, and how many others were considered and left out for their score."""
 
-    memory: Memory
-    score: float
-    meaning: float = 0.0
-    words: float = 0.0
+    best: tuple[Ranked, ...]
+    omitted: int = 0
 
 
 def weigh(holding: Mapping[str, int], rows: int) -> dict[str, float]:
@@ -98,88 +143,161 @@ def weigh(holding: Mapping[str, int], rows: int) -> dict[str, float]:
     return {word: math.log(1 + (rows - count + 0.5) / (count + 0.5)) for word, count in holding.items()}
 
 
-def coverage(candidate: Candidate, weights: Mapping[str, float]) -> float:
-    """Return how much of the question's words a row has, in [0, 1]; a word that occurs nowhere counts as missing."""
-    if not candidate.words:
-        return 0.0
-    mass = sum(weights.values())
-    norm = SATURATION * (1 - LENGTH_WEIGHT + LENGTH_WEIGHT * candidate.length / USUAL_LENGTH)
-    matched = sum(weights[word] * count * (1 + SATURATION) / (count + norm) for word, count in candidate.words.items())
-    return min(1.0, matched / mass)
+def postings_of(words: Sequence[Sequence[str]], question: Iterable[str]) -> Postings:
+    """Return where the words of a question are among rows with these words."""
+    postings: dict[str, tuple[Integers, Integers]] = {}
+    for word in question:
+        times = np.array([its_words.count(word) for its_words in words], np.int64)
+        rows = np.flatnonzero(times)
+        postings[word] = rows, times[rows]
+    return postings
 
 
-def closeness(cosine: float | None) -> float:
-    """Return how close two meanings are, in [0, 1]."""
-    if cosine is None:
-        return 0.0
-    low, high = COSINE_RANGE
-    return min(1.0, max(0.0, (cosine - low) / (high - low)))
-
-
-def own_score(candidate: Candidate, weights: Mapping[str, float]) -> Ranked:
-    """Return a candidate with the score that it has by itself; by words alone where there is no vector."""
-    words = min(1.0, coverage(candidate, weights) / FULL_COVERAGE)
-    meaning = closeness(candidate.cosine)
-    score = words if candidate.cosine is None else (meaning + words) / 2
-    return Ranked(candidate, score, meaning, words)
-
-
-def lent(own: float, next_to: float | None, second_next: float | None) -> float:
-    """Return a score with the shares that neighbours in the same conversation lend.
+def coverage(postings: Postings, lengths: Integers, weights: Mapping[str, float]) -> Floats:
+    """Return how much of the question's words each row has, in [0, 1]; a word that occurs nowhere counts as missing.
 
     Args:
-        own: The score of the memory itself.
-        next_to: The better score of those right before and after it; None if there is none.
+        postings: Where the question's words are.
+        lengths: How many words each row has.
+        weights: What each word of the question weighs, see `weigh`.
+    """
+    matched = np.zeros(len(lengths))
+    for word, (rows, times) in postings.items():
+        norm = SATURATION * (1 - LENGTH_WEIGHT + LENGTH_WEIGHT * lengths[rows] / USUAL_LENGTH)
+        matched[rows] += weights[word] * times * (1 + SATURATION) / (times + norm)
+    mass = math.fsum(weights[word] for word in sorted(weights))  # in one order: scores are told to be equal
+    return np.minimum(1.0, matched / mass) if mass else matched
+
+
+def closeness(cosines: Floats, cosine_range: tuple[float, float]) -> Floats:
+    """Return how close meanings are, in [0, 1]; 0 where there is no cosine (nan).
+
+    Args:
+        cosines: In [-1, 1].
+        cosine_range: Of the model that made the vectors: below are unrelated texts, above paraphrases.
+    """
+    low, high = cosine_range
+    return np.nan_to_num(np.clip((cosines - low) / (high - low), 0.0, 1.0), nan=0.0)
+
+
+def own_scores(cosines: Floats, covered: Floats, cosine_range: tuple[float, float]) -> OwnScores:
+    """Return the scores that rows have by themselves; by words alone where there is no vector to compare (nan)."""
+    words = np.minimum(1.0, covered / FULL_COVERAGE)
+    meaning = closeness(cosines, cosine_range)
+    return OwnScores(np.where(np.isnan(cosines), words, (meaning + words) / 2), meaning, words)
+
+
+def neighbours_of(conversations: Iterable[Sequence[int]], in_conversation: Flags) -> Integers:
+    """Return the array `around` of `Rows`.
+
+    Args:
+        conversations: The places of each conversation's rows, in order; `SILENT` for one that is not considered.
+        in_conversation: Which rows belong to any; one whose conversation was not looked up has silent neighbours.
+    """
+    around = np.tile(np.where(in_conversation, SILENT, NOBODY).astype(np.int64), (4, 1))
+    for conversation in conversations:
+        set_neighbours(around, conversation)
+    return around
+
+
+def set_neighbours(around: Integers, conversation: Sequence[int]) -> None:
+    """Write the neighbours of one conversation's rows into `around`."""
+    ends = (NOBODY, NOBODY)
+    padded = np.array((*ends, *conversation, *ends), dtype=np.int64)
+    one_before, one_after, two_before, two_after = padded[1:-3], padded[3:-1], padded[:-4], padded[4:]
+    places = padded[2:-2]
+    known = places >= 0
+    around[:, places[known]] = np.stack([one_before, one_after, two_before, two_after])[:, known]
+
+
+def lent(own: Floats, next_to: Floats, second_next: Floats) -> Floats:
+    """Return scores with the shares that neighbours in the same conversation lend.
+
+    Args:
+        own: The scores of the rows themselves.
+        next_to: The better score of those right before and after each; nan if there is none.
         second_next: The same two places away.
     """
-    one = ALONE * own if next_to is None else next_to
-    two = ALONE * own if second_next is None else second_next
+    one = np.where(np.isnan(next_to), ALONE * own, next_to)
+    two = np.where(np.isnan(second_next), ALONE * own, second_next)
     return (own + NEXT_SHARE * one + SECOND_NEXT_SHARE * two) / (1 + NEXT_SHARE + SECOND_NEXT_SHARE)
 
 
-def around(conversation: Sequence[str], place: int, distance: int) -> list[str]:
-    """Return the rows so many places before and after a place, as far as there are any."""
-    return [conversation[at] for at in (place - distance, place + distance) if 0 <= at < len(conversation)]
+def with_neighbours(own: Floats, around: Integers) -> Floats:
+    """Return the scores with what neighbours lend."""
+    # NOBODY and SILENT are the last two places of this.
+    lending = np.append(own, [0.0, np.nan])
+    one_before, one_after, two_before, two_after = lending[around]
+    return lent(own, np.fmax(one_before, one_after), np.fmax(two_before, two_after))
 
 
-def with_neighbours(own: Mapping[str, Ranked], places: Mapping[str, Sequence[str]]) -> list[Ranked]:
-    """Return the rows with what their neighbours lend, in steps of `GRAIN`.
+def nudged(scores: Floats, rows: Rows, ageing: Ageing | None) -> Floats:
+    """Return the scores with what importance, pinning and, if wanted, age make of them."""
+    if ageing:
+        age = np.maximum(0, ageing.now - rows.dated_at)
+        lost = OLD_LOSES * (1 - 0.5 ** (age / ageing.half_life))
+        scores = scores * np.where(rows.pinned, 1.0, 1 - lost)
+    nudge = IMPORTANCE_NUDGE * (2 * rows.importance - 1) + PINNED_NUDGE * rows.pinned
+    return np.where(scores > 0, np.clip(scores + nudge, 0.0, 1.0), 0.0)
 
-    Args:
-        own: The rows with the scores they have by themselves, by row id. One that is not among them lends nothing.
-        places: The rows of each conversation that was looked up, in order.
-    """
 
-    def share(row_ids: Sequence[str]) -> float | None:
-        return max((own[row_id].score if row_id in own else 0.0 for row_id in row_ids), default=None)
+def coarse(scores: Floats) -> Floats:
+    """Return scores in steps of `GRAIN`: what differs by less counts as equal, so that the newer memory wins."""
+    return np.round(np.round(scores / GRAIN) * GRAIN, 2)
 
-    scores = {
-        row_id: lent(own[row_id].score, share(around(rows, place, 1)), share(around(rows, place, 2)))
-        for rows in places.values()
-        for place, row_id in enumerate(rows)
-        if row_id in own
-    }
-    return [
-        Ranked(
-            one.candidate,
-            coarse(scores[row_id] if row_id in scores else lent(one.score, *_unknown(one))),
-            one.meaning,
-            one.words,
-        )
-        for row_id, one in own.items()
+
+def strongest(scores: Floats, rows: Rows, among: Flags, count: int) -> list[int]:
+    """Return the places of the best `count` rows, best first; of equal scores the newer one comes first."""
+    places = np.flatnonzero(among)
+    if len(places) > count > 0:
+        least = np.partition(scores[places], -count)[-count]
+        places = places[scores[places] >= least]
+    return sorted(places.tolist(), key=lambda place: (-scores[place], -rows.updated_at[place], rows.row_ids[place]))[
+        :count
     ]
 
 
-def _unknown(one: Ranked) -> tuple[float | None, float | None]:
-    """Return the shares of neighbours that were not looked up: there are none, or they are weak."""
-    return (0.0, 0.0) if one.candidate.run_id else (None, None)
+def neighbours_wanted(own: Floats, rows: Rows, considered: Flags) -> Flags:
+    """Return which rows stand next to strong ones in their conversations: they are considered too."""
+    wanted = np.zeros(len(own), dtype=np.bool_)
+    beside = rows.around[:, strongest(own, rows, considered & rows.in_conversation, STRONG)]
+    wanted[beside[beside >= 0]] = True
+    return wanted
 
 
-def in_order(ranked: Iterable[Ranked]) -> list[Ranked]:
-    """Return the best first; of equal scores the newer one comes first."""
-    return sorted(ranked, key=lambda one: (-one.score, -one.candidate.updated_at, one.candidate.row_id))
+def rank(
+    own: OwnScores,
+    rows: Rows,
+    considered: Flags,
+    *,
+    limit: int,
+    min_score: float,
+    ageing: Ageing | None = None,
+) -> Ranking:
+    """Return the best of the rows considered.
 
-
-def coarse(score: float) -> float:
-    """Return a score in steps of `GRAIN`: what differs by less counts as equal, so that the newer memory wins."""
-    return round(round(score / GRAIN) * GRAIN, 2)
+    Args:
+        own: What each row says by itself.
+        rows: The rows.
+        considered: Which of them a search found; the others lend nothing and are no hits.
+        limit: How many to return at most.
+        min_score: What scores less is left out and counted.
+        ageing: How old memories lose, None for not at all.
+    """
+    by_itself = np.where(considered, own.score, 0.0)
+    lifted = with_neighbours(by_itself, rows.around)
+    final = nudged(lifted, rows, ageing)
+    scores = coarse(final)
+    relevant = considered & (scores >= min_score)
+    best = tuple(
+        Ranked(
+            rows.row_ids[place],
+            float(scores[place]),
+            meaning=float(own.meaning[place]),
+            words=float(own.words[place]),
+            lent=float(lifted[place] - by_itself[place]),
+            nudge=float(final[place] - lifted[place]),
+        )
+        for place in strongest(scores, rows, relevant, limit)
+    )
+    return Ranking(best, omitted=int(considered.sum() - relevant.sum()))

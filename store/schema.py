@@ -7,9 +7,10 @@ from typing import Any, cast
 
 import pyarrow as pa
 
+from store import filters
 from store.models import Fingerprint, Memory, Source
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 DEFAULT_DIMENSION = 384
 """The bundled model's. A table that holds no vector yet takes the dimension of the first embedder that delivers."""
@@ -21,7 +22,7 @@ _TIMESTAMP = pa.timestamp("us", "UTC")
 
 
 def table_schema() -> pa.Schema:
-    """Return the schema of a new table: version 1, no vectors yet.
+    """Return the schema of a new table: version 2, no vectors yet.
 
     The schema version stands in the table's metadata, the fingerprint in that of the `vector` field: it is set when
     the first vector is stored (see `with_fingerprint`) and goes with the column when it is ever replaced.
@@ -34,6 +35,7 @@ def table_schema() -> pa.Schema:
             pa.field("content", pa.string(), nullable=False),
             pa.field("search_text", pa.string(), nullable=False),
             pa.field("content_hash", pa.string(), nullable=False),
+            pa.field("live_scope", pa.string(), nullable=False),
             pa.field("type", pa.string(), nullable=False),
             pa.field("tags", pa.list_(pa.string())),
             pa.field("metadata", pa.string(), nullable=False),
@@ -135,6 +137,7 @@ def _to_row(memory: Memory) -> dict[str, object]:
         "content": memory.content,
         "search_text": search_text(memory),
         "content_hash": memory.content_hash,
+        "live_scope": filters.live_scope(memory),
         "type": memory.type,
         "tags": list(memory.tags),
         "metadata": canonical_json(memory.metadata),
@@ -194,8 +197,10 @@ def _utc(moment: datetime | None) -> datetime | None:
     return None if moment is None else moment.astimezone(UTC)
 
 
-COLUMNS: tuple[str, ...] = tuple(name for name in table_schema().names if name not in ("vector", "search_text"))
-"""What reading a memory selects: all but the two columns that only search needs."""
+COLUMNS: tuple[str, ...] = tuple(
+    name for name in table_schema().names if name not in ("vector", "search_text", "live_scope")
+)
+"""What reading a memory selects: all but the columns that only search needs."""
 
 HIT_COLUMNS: tuple[str, ...] = tuple(
     name

@@ -1,191 +1,338 @@
 """A search from question to ranked rows: what is asked of the table, and in which order it is put together."""
 
-from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import anyio
+import anyio.to_thread
+
 from store.filters import Predicate, all_of, one_of
-from store.models import Memory, Vector
-from store.ranking import NEAREST, STRONG, Candidate, Ranked, around, in_order, own_score, weigh, with_neighbours
+from store.models import Hit, Vector
 from store.together import together
 
 if TYPE_CHECKING:
     from store.found import FoundRows
     from store.held import HeldRows
+    from store.ranking import Ageing, Ranking
     from store.table import MemoryTable
 
-MATCHING = 200
-"""How many rows the search by words contributes; more than that by meaning, because they tell how common a word is."""
+HELD_ROWS = 20_000
+"""Up to so many rows are ranked in memory, over all selections together: about 50 MB (benchmarks/latency.py)."""
+
+HELD_CHANGES = 1_000
+"""Rows that were changed since the last search are read one by one up to here; beyond, all are read again."""
+
+KEPT_SELECTIONS = 1_000
+"""Of so many selections it is remembered how many rows they have."""
+
+NEAREST_FOUND, MATCHING_FOUND = 50, 100
+"""How many rows the index of vectors and that of words contribute: to read one takes 0.04 ms (benchmarks/scale.py)."""
 
 LONGEST_CONVERSATION = 5_000
 """Memories in the conversations of strong candidates; where there are more, nothing is lent."""
 
-HELD_ROWS = 2_000
-HELD_SELECTIONS = 4
-"""Up to so many rows are ranked in memory, for so many users or selections at a time: about 5 MB each."""
+DEFAULT_MIN_SCORE = 0.1
+"""Half of what short facts score against a question in other words (souvenir demo), and more than the best hit of most
+questions about something that is not in the store at all (benchmarks/retrieval.py)."""
 
-KEPT_TOTALS = 1_000
+SIMILAR_SCORE = 0.45
+"""From here on two statements are worth comparing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked, and how the answers are judged.
+
+    Attributes:
+        text: The question, or a text that neighbours are wanted of.
+        limit: How many hits at most.
+        min_score: What scores less is left out; in [0, 1].
+        now: The moment that expiry and age are judged by.
+    """
+
+    text: str
+    limit: int
+    min_score: float
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a search looks at.
+
+    Attributes:
+        visible: What rows must match at the question's `now`, before anything looks at them.
+        key: The same for all predicates that differ in nothing but `now`.
+        hold: Up to how many rows are read into memory to be ranked there.
+    """
+
+    visible: Predicate
+    key: str
+    hold: int = HELD_ROWS
+
+
+@dataclass(frozen=True, slots=True)
+class QueryVector:
+    """A question's vector of length 1, None to search by words alone; and the model's range, see `closeness`."""
+
+    vector: Vector | None = None
+    cosine_range: tuple[float, float] = (0.0, 1.0)
+
+
+Embed = Callable[[], Awaitable[QueryVector]]
+"""Gives a question's vector; of a large scope it runs while the words are looked up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """The best hits, best first, and how many others were considered and left out for their score."""
+
+    best: tuple[Hit, ...]
+    omitted: int
+
+
+@dataclass(slots=True)
+class _Selection:
+    """What is remembered of one selection, and as of which commit."""
+
+    reading: anyio.Lock = field(default_factory=anyio.Lock)
+    total: int | None = None
+    version: int = 0
+    held: "HeldRows | None" = None
+    table_rows: int = 0
 
 
 class Searcher:
-    """Searches one table, and remembers what stays true until the next commit."""
+    """Searches one table, and remembers what it read until the next commit.
 
-    def __init__(self, table: "MemoryTable", held_rows: int = HELD_ROWS) -> None:
+    Args:
+        table: Where to search.
+        half_life_days: After how many days a memory has lost half of what it loses with age; 0 for no ageing.
+        hold: No more rows than this are ever read into memory.
+    """
+
+    def __init__(self, table: "MemoryTable", *, half_life_days: float = 0.0, hold: int = HELD_ROWS) -> None:
         self._table = table
-        self._held_rows = held_rows
-        self._version = 0
-        self._totals: dict[str, int] = {}
-        self._held: dict[str, HeldRows] = {}
+        self._half_life_days = half_life_days
+        self._hold = hold
+        self._selections: OrderedDict[str, _Selection] = OrderedDict()
 
-    async def ranked(
-        self,
-        text: str,
-        embed: Callable[[], Awaitable[Vector | None]],
-        predicate: Predicate,
-        key: str,
-        now: datetime,
-        *,
-        hold: bool = True,
-    ) -> list[Ranked]:
-        """Return what is near to a text by meaning or shares words with it, best first.
-
-        Args:
-            text: The question.
-            embed: Gives the question's vector, of length 1 and in the table's dimension; None to search by words
-                alone. It runs while other things are looked up.
-            predicate: What rows must match, before anything looks at them: `live` at `now`, and whatever else.
-            key: The same for all predicates that differ in nothing but `now`.
-            now: The present, which expiry is judged by.
-            hold: Whether to read a small scope into memory; not worth it right before a commit.
-        """
-        total = await self._total(predicate, key)
-        if total > self._held_rows or not (hold or key in self._held):
-            return await ranked_rows(self._table, text, embed, predicate, lambda: self._total(predicate, key))
-        held, (vector, [question]) = await together(
-            lambda: self._hold(predicate, key, now),
-            lambda: together(embed, lambda: self._table.words_of_each([text])),
+    async def search(self, question: Question, embed: Embed, view: View) -> Hits:
+        """Return what is near to a question by meaning or shares words with it, best first."""
+        ranking, held = await self._ranked(question, embed, view)
+        row_ids = [one.row_id for one in ranking.best]
+        memories = {} if held is None else held.read(row_ids)
+        if missing := [row_id for row_id in row_ids if row_id not in memories]:
+            memories |= await self._table.read(missing)
+        return Hits(
+            tuple(
+                Hit(memories[one.row_id], one.score, one.meaning, one.words, one.lent, one.nudge)
+                for one in ranking.best
+                if one.row_id in memories  # erased by another process since
+            ),
+            ranking.omitted,
         )
-        return held.ranked(question, vector)
 
-    async def read(self, row_ids: Sequence[str], key: str) -> dict[str, Memory]:
-        """Return rows that `ranked` found under this key, with what a search result shows of them (`HIT_COLUMNS`)."""
-        held = self._held.get(key)
-        memories = held.read(row_ids) if held else {}
-        missing = [row_id for row_id in row_ids if row_id not in memories]
-        return memories | (await self._table.read(missing) if missing else {})
+    async def _ranked(self, question: Question, embed: Embed, view: View) -> "tuple[Ranking, HeldRows | None]":
+        from store.ranking import Ageing  # numpy: only where a search is made
 
-    async def _hold(self, predicate: Predicate, key: str, now: datetime) -> "HeldRows":
-        from store.held import HeldRows  # Arrow: only where a search is made
+        microseconds = _microseconds(question.now)
+        ageing = Ageing(microseconds, round(self._half_life_days * _DAY)) if self._half_life_days else None
+        selection = self._selection(view.key)
+        most = min(view.hold, self._hold)
+        if selection.total is not None and selection.total > most:
+            total = selection.total if selection.version == await self._table.version() else None
+            return await self._by_index(question, embed, view, selection, total, ageing), None
+        # One after the other: side by side, on two cores, they take a sixth longer (benchmarks/latency.py).
+        held = await self._newest(selection, question, view, most)
+        vector = await embed()
+        [words] = await self._table.words_of_each([question.text])
+        if held is None:
 
-        held = self._held.get(key)
-        if held is None or not held.valid_at(_microseconds(now)):
-            version = self._version
-            rows = await self._table.held_rows(predicate, self._held_rows)
-            held = HeldRows(rows, await self._table.words_of_each(rows.column("search_text")))
-            if version == self._version:  # else another search has met a newer commit since these were read
-                while len(self._held) >= HELD_SELECTIONS:
-                    del self._held[next(iter(self._held))]
-                self._held[key] = held
-        return held
+            async def embedded() -> QueryVector:
+                return vector
 
-    async def _total(self, predicate: Predicate, key: str) -> int:
-        """Return how many rows match, counted once for each commit; what expires in between makes no difference."""
+            return await self._by_index(question, embedded, view, selection, selection.total, ageing), None
+        ranking = held.ranked(
+            words,
+            vector.vector,
+            cosine_range=vector.cosine_range,
+            limit=question.limit,
+            min_score=question.min_score,
+            ageing=ageing,
+        )
+        return ranking, held
+
+    def _selection(self, key: str) -> _Selection:
+        selection = self._selections.setdefault(key, _Selection())
+        self._selections.move_to_end(key)
+        if len(self._selections) > KEPT_SELECTIONS:
+            self._selections.popitem(last=False)
+        return selection
+
+    # In memory
+
+    async def _newest(self, selection: _Selection, question: Question, view: View, most: int) -> "HeldRows | None":
+        """Return the rows of a selection as of the newest commit; None if there are too many to hold."""
+        now = _microseconds(question.now)
         version = await self._table.version()
-        if version != self._version:
-            self._version, self._totals, self._held = version, {}, {}
-        total = self._totals.get(key)
-        if total is None:
-            total = await self._table.count(predicate)
-            if version == self._version and len(self._totals) < KEPT_TOTALS:
-                self._totals[key] = total
-        return total
+        held = selection.held
+        if held is not None and selection.version == version and held.valid_at(now):
+            return held
+        async with selection.reading:  # one reads, the others wait for it
+            version = await self._table.version()
+            held = selection.held
+            if held is not None and held.valid_at(now) and await self._brought_up(selection, held, version, view):
+                return held
+            selection.held = None
+            await self._read(selection, version, view, most)
+            self._make_room(selection)
+            return selection.held
+
+    async def _read(self, selection: _Selection, version: int, view: View, most: int) -> None:
+        from store.held import HeldRows
+
+        table_rows = await self._table.count()
+        total = await self._table.count(view.visible)
+        if total <= most:
+            rows = await self._table.held_rows(view.visible)
+            words = await self._table.words_of_each(rows.column("search_text"))
+            # Not on the event loop: ten thousand rows take a tenth of a second.
+            selection.held = await anyio.to_thread.run_sync(HeldRows, rows, words)
+            selection.table_rows = table_rows
+        selection.version, selection.total = version, total
+
+    async def _brought_up(self, selection: _Selection, held: "HeldRows", version: int, view: View) -> bool:
+        """Bring held rows up to a commit; False if they have to be read again."""
+        if selection.version == version:
+            return True
+        changed = await self._table.changed_since(selection.version, view.visible, HELD_CHANGES + 1)
+        table_rows = await self._table.count()
+        erased = selection.table_rows + changed.new != table_rows  # a purge takes rows away without a trace
+        if len(changed.row_ids) > HELD_CHANGES or erased or held.outdated > len(held) // 4 + HELD_CHANGES:
+            return False
+        if len(changed.visible) and held.dimension != changed.visible.dimension:
+            return False
+        words = await self._table.words_of_each(changed.visible.column("search_text"))
+        held.update(changed.row_ids, changed.visible, words)
+        selection.version, selection.table_rows, selection.total = version, table_rows, len(held)
+        return True
+
+    def _make_room(self, newest: _Selection) -> None:
+        """Let go of what was not searched for longest, until the rows held are few enough again."""
+        total = sum(len(one.held) for one in self._selections.values() if one.held is not None)
+        for selection in list(self._selections.values()):
+            if total <= self._hold:
+                break
+            if selection.held is not None and selection is not newest:
+                total -= len(selection.held)
+                selection.held = None
+
+    # By index
+
+    async def _by_index(
+        self,
+        question: Question,
+        embed: Embed,
+        view: View,
+        selection: _Selection,
+        total: int | None,
+        ageing: "Ageing | None",
+    ) -> "Ranking":
+        """Return the same of a large scope, from candidates that the table's indexes find."""
+        table = self._table
+
+        async def by_meaning() -> "tuple[QueryVector, list[FoundRows]]":
+            query = await embed()
+            if query.vector is None:
+                return query, []
+            return query, [await table.nearest(query.vector, view.visible, NEAREST_FOUND)]
+
+        async def count() -> int:
+            if total is not None:
+                return total
+            version = await table.version()
+            counted = await table.count(view.visible)
+            selection.version, selection.total = version, counted
+            return counted
+
+        async def by_words() -> "tuple[FoundRows, int]":
+            return await together(lambda: table.matching(question.text, view.visible, MATCHING_FOUND), count)
+
+        (query, nearest), (matching, visible) = await together(by_meaning, by_words)
+        return await _ranked_candidates(table, question, query, matching.with_new(nearest), visible, view, ageing)
+
+
+async def _ranked_candidates(
+    table: "MemoryTable",
+    question: Question,
+    query: QueryVector,
+    found: "FoundRows",
+    total: int,
+    view: View,
+    ageing: "Ageing | None",
+) -> "Ranking":
+    """Rank what the indexes found, and the neighbours of the strong ones among it."""
+    import numpy as np  # only where a search is made
+
+    from store import ranking
+    from store.found import cosines
+
+    wanted, *words = await table.words_of_each([question.text, *found.column("search_text")])
+    wanted = sorted(set(wanted))
+    holding = {word: sum(word in its_words for its_words in words) for word in wanted}
+    # Common words are counted among the candidates alone, rare ones exactly.
+    weights = ranking.weigh(holding, max(total, len(found)))
+
+    def own_scores() -> ranking.OwnScores:
+        postings = ranking.postings_of(words, wanted)
+        covered = ranking.coverage(postings, np.array([len(its) for its in words], np.int64), weights)
+        closes = cosines(*found.vectors(), query.vector)
+        return ranking.own_scores(closes, covered, query.cosine_range)
+
+    own, rows = own_scores(), found.properties()
+    conversations: Iterable[Sequence[str]] = ()
+    if strong := ranking.strongest(own.score, rows, rows.in_conversation, ranking.STRONG):
+        runs = found.column("run_id")
+        conversations = await table.conversations(
+            all_of(view.visible, one_of("run_id", {runs[place] for place in strong})), LONGEST_CONVERSATION
+        )
+        beside = _beside({rows.row_ids[place] for place in strong}, conversations) - set(rows.row_ids)
+        if beside:
+            others = await table.found_rows(one_of("row_id", beside), len(beside))
+            words += await table.words_of_each(others.column("search_text"))
+            found = found.with_new([others])
+            own, rows = own_scores(), found.properties()
+    places = {row_id: place for place, row_id in enumerate(rows.row_ids)}
+    around = ranking.neighbours_of(
+        ([places.get(row_id, ranking.SILENT) for row_id in conversation] for conversation in conversations),
+        rows.in_conversation,
+    )
+    return ranking.rank(
+        own,
+        replace(rows, around=around),
+        np.ones(len(found), np.bool_),
+        limit=question.limit,
+        min_score=question.min_score,
+        ageing=ageing,
+    )
+
+
+def _beside(strong: set[str], conversations: Iterable[Sequence[str]]) -> set[str]:
+    """Return the rows up to two places before and after strong ones."""
+    return {
+        row_id
+        for conversation in conversations
+        for place, row_id in enumerate(conversation)
+        if not strong.isdisjoint(conversation[max(0, place - 2) : place + 3])
+    }
+
+
+_DAY = 24 * 60 * 60 * 1_000_000
 
 
 def _microseconds(moment: datetime) -> int:
     return int(moment.timestamp() * 1_000_000)
-
-
-async def ranked_rows(
-    table: "MemoryTable",
-    text: str,
-    embed: Callable[[], Awaitable[Vector | None]],
-    predicate: Predicate,
-    count: Callable[[], Awaitable[int]],
-) -> list[Ranked]:
-    """Return the same of a large scope, from candidates that the table's indexes find.
-
-    Args:
-        table: Where to search.
-        text: The question.
-        embed: Gives the question's vector, see `Searcher.ranked`.
-        predicate: What rows must match, before either search looks at them.
-        count: Gives how many rows match.
-    """
-
-    async def by_meaning() -> "tuple[Vector | None, FoundRows | None]":
-        vector = await embed()
-        return vector, None if vector is None else await table.nearest(vector, predicate, NEAREST)
-
-    async def by_words() -> "tuple[FoundRows, int]":
-        return await together(lambda: table.matching(text, predicate, MATCHING), count)
-
-    (vector, nearest), (matching, total) = await together(by_meaning, by_words)
-    found = _Found(vector)
-    await found.add(table, [matching] if nearest is None else [matching, nearest], question=text)
-    holding = Counter(word for one in found.candidates.values() for word in one.words)
-    # Common words are counted among the candidates alone, rare ones exactly.
-    weights = weigh({word: holding[word] for word in found.question}, max(total, len(found.candidates)))
-    places = await _conversations(table, found, weights, predicate)
-    own = {row_id: own_score(one, weights) for row_id, one in found.candidates.items()}
-    return in_order(with_neighbours(own, places))
-
-
-class _Found:
-    """The candidates so far, by row id, and the words of the question."""
-
-    def __init__(self, vector: Vector | None) -> None:
-        self.question: frozenset[str] = frozenset()
-        self.vector = vector
-        self.candidates: dict[str, Candidate] = {}
-
-    async def add(self, table: "MemoryTable", found: "Sequence[FoundRows]", question: str = "") -> None:
-        """Add rows that are not there yet; with the question, its words too, because one call for all is quicker."""
-        texts = [text for rows in found for text in rows.column("search_text")]
-        of_question, *of_rows = await table.words_of_each([question, *texts])
-        self.question |= frozenset(of_question)
-        words = iter(of_rows)
-        for rows in found:
-            columns = (rows.column(name) for name in ("row_id", "run_id", "updated_at"))
-            for row_id, run_id, updated_at, cosine in zip(*columns, rows.cosines(self.vector), strict=True):
-                its_words = next(words)
-                if row_id not in self.candidates:
-                    shared = Counter(word for word in its_words if word in self.question)
-                    self.candidates[row_id] = Candidate(row_id, run_id, updated_at, cosine, shared, len(its_words))
-
-
-async def _conversations(
-    table: "MemoryTable", found: _Found, weights: dict[str, float], predicate: Predicate
-) -> dict[str, list[str]]:
-    """Return the rows of strong candidates' conversations, each in its order; their neighbours join `found`."""
-    strong = in_order(own_score(one, weights) for one in found.candidates.values() if one.run_id)[:STRONG]
-    if not strong:
-        return {}
-    runs = {one.candidate.run_id for one in strong}
-    rows = await table.order_of_runs(all_of(predicate, one_of("run_id", runs)), LONGEST_CONVERSATION)
-    places: dict[str, list[str]] = defaultdict(list)
-    for run_id, row_id in rows:
-        places[run_id].append(row_id)
-    strong_ids = {one.candidate.row_id for one in strong}
-    wanted = {
-        neighbour
-        for conversation in places.values()
-        for place, row_id in enumerate(conversation)
-        if row_id in strong_ids
-        for distance in (1, 2)
-        for neighbour in around(conversation, place, distance)
-        if neighbour not in found.candidates
-    }
-    if wanted:
-        await found.add(table, [await table.found_rows(one_of("row_id", wanted), len(wanted))])
-    return places

@@ -4,6 +4,7 @@
 
 import re
 import secrets
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -13,20 +14,27 @@ from typing import Any, cast
 
 import anyio
 import lancedb
+import pyarrow as pa
 from lancedb.query import ColumnOrdering, MatchQuery
 
 from store import filters, found, schema
 from store.creation import TEXT_COLUMN, create_indexes, create_table, missing_indexes
 from store.errors import ConflictError, CorruptionError, SchemaError, StoreError
-from store.filters import Order, Predicate, one_of
-from store.found import FoundRows
+from store.filters import Order, Predicate, all_of, one_of
+from store.found import Changes, FoundRows
 from store.locks import ProcessLock
 from store.models import Fingerprint, Memory, TableStats, Vector
+from store.together import together
 
 TABLE_NAME = "memories"
 
+PROBED_PARTITIONS = 20
+"""Of the vector index, in each search (benchmarks/scale.py)."""
+
 KEEP_OLD_VERSIONS = timedelta(minutes=10)
 """How long old versions of the table stay: a reader in another process may still be at one."""
+
+_HELD_COLUMNS = tuple(dict.fromkeys((*found.COLUMNS, *schema.HIT_COLUMNS)))
 
 
 class MemoryTable:
@@ -152,16 +160,17 @@ class MemoryTable:
             query = self._table.query().where(one_of("row_id", row_ids)).select(list(schema.HIT_COLUMNS))
             return {memory.row_id: memory for memory in schema.from_arrow(await query.to_arrow())}
 
-    async def count(self, predicate: Predicate) -> int:
-        """Return how many rows match."""
+    async def count(self, predicate: Predicate = "") -> int:
+        """Return how many rows match; without a predicate, how many there are."""
         with _translated("read"):
-            return await self._table.count_rows(predicate)
+            return await self._table.count_rows(predicate or None)
 
     async def nearest(self, vector: Vector, predicate: Predicate, limit: int) -> FoundRows:
         """Return the rows nearest by cosine among those that match (a prefilter)."""
         with _translated("search"):
             query = self._table.query().nearest_to(list(vector)).distance_type("cosine").where(predicate)
-            return FoundRows(await query.select([*found.COLUMNS, "_distance"]).limit(limit).to_arrow())
+            query = query.nprobes(PROBED_PARTITIONS).select([*found.COLUMNS, "_distance"])
+            return FoundRows(await query.limit(limit).to_arrow())
 
     async def matching(self, text: str, predicate: Predicate, limit: int) -> FoundRows:
         """Return the rows that share words with a text, best BM25 first, among those that match (a prefilter)."""
@@ -169,30 +178,49 @@ class MemoryTable:
             # Nothing in the text is query syntax.
             words = MatchQuery(text, TEXT_COLUMN)  # pyright: ignore[reportCallIssue] - typed without its defaults
             query = self._table.query().nearest_to_text(words).where(predicate)
-            return FoundRows(await query.select([*found.COLUMNS, "vector", "_score"]).limit(limit).to_arrow())
+            return FoundRows(await query.select([*found.COLUMNS, "_score"]).limit(limit).to_arrow())
 
     async def found_rows(self, predicate: Predicate, limit: int) -> FoundRows:
         """Return rows that match, as a search would."""
         with _translated("search"):
-            query = self._table.query().where(predicate).select([*found.COLUMNS, "vector"])
+            query = self._table.query().where(predicate).select(list(found.COLUMNS))
             return FoundRows(await query.limit(limit).to_arrow())
 
-    async def held_rows(self, predicate: Predicate, limit: int) -> FoundRows:
-        """Return rows that match, with all that ranking and showing them in memory takes, see `HeldRows`."""
+    async def held_rows(self, predicate: Predicate) -> FoundRows:
+        """Return all rows that match, with all that ranking and showing them in memory takes, see `HeldRows`."""
         with _translated("search"):
-            columns = dict.fromkeys((*found.COLUMNS, *schema.HIT_COLUMNS, "vector"))
-            query = self._table.query().where(predicate).select(list(columns))
-            return FoundRows((await query.limit(limit).to_arrow()).combine_chunks())
+            query = self._table.query().where(predicate).select(list(_HELD_COLUMNS))
+            return FoundRows((await query.to_arrow()).combine_chunks())
 
-    async def order_of_runs(self, predicate: Predicate, limit: int) -> list[tuple[str, str]]:
-        """Return conversation and row id of the rows that match, in the order they were stored; none beyond `limit`."""
+    async def changed_since(self, version: int, predicate: Predicate, limit: int) -> Changes:
+        """Return what was added or changed after a commit, and how much of it matches; at most `limit` rows."""
+        since = f"_row_last_updated_at_version > {version}"
+
+        async def touched() -> pa.Table:
+            columns = ["row_id", "_row_created_at_version"]
+            return await self._table.query().where(since).select(columns).limit(limit).to_arrow()
+
+        with _translated("search"):
+            rows, visible = await together(touched, lambda: self.held_rows(all_of(since, predicate)))
+        created = cast("list[int]", rows.column("_row_created_at_version").to_pylist())
+        ids = {*cast("list[str]", rows.column("row_id").to_pylist()), *visible.column("row_id")}
+        return Changes(ids, sum(at > version for at in created), visible)
+
+    async def conversations(self, predicate: Predicate, limit: int) -> list[list[str]]:
+        """Return the rows of each conversation among those that match, in the order they were stored.
+
+        None at all where there are more than `limit`.
+        """
         with _translated("search"):
             query = self._table.query().where(predicate).select(["run_id", "memory_id", "row_id"])
             rows = (await query.limit(limit + 1).to_arrow()).sort_by("memory_id")
         if rows.num_rows > limit:
             return []
+        by_run: dict[str, list[str]] = defaultdict(list)
         columns = (cast("list[str]", rows.column(name).to_pylist()) for name in ("run_id", "row_id"))
-        return list(zip(*columns, strict=True))
+        for run_id, row_id in zip(*columns, strict=True):
+            by_run[run_id].append(row_id)
+        return list(by_run.values())
 
     async def words_of_each(self, texts: Sequence[str]) -> list[list[str]]:
         """Return the words of each text as the full-text index sees them: stemmed, folded, without stop words.

@@ -62,12 +62,12 @@ class Vectors:
         """Return the vector to search this table by."""
         if self._embedder is None:
             return Embedded((None,))
-        stored = await self._table.fingerprint()
-        if stored is None:  # no vector in the table yet: nothing to compare with
-            return Embedded((None,))
         if self._rests():
             return Embedded((None,), self._last_problem)
         try:
+            stored = await self._table.fingerprint()
+            if stored is None:  # no vector in the table yet: nothing to compare with
+                return Embedded((None,))
             own = await self._embedder.fingerprint()
             if own != stored:
                 return Embedded((None,), _mismatch(own, stored))

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from store import filters, ranking
+from store import filters
 from store.clock import Clock
 from store.embedders.base import Embedder
 from store.errors import InvalidRequestError, NotFoundError, StoreError
-from store.filters import Order, Selection, all_of, equals, one_of
+from store.filters import Order, Predicate, Selection, all_of, equals, one_of
 from store.ids import IdSource
-from store.models import Memory, Scope, Source, Vector
-from store.ranking import Hit, Ranked
-from store.search import Searcher
+from store.models import Hit, Memory, Scope, Source, Vector
+from store.search import DEFAULT_MIN_SCORE, SIMILAR_SCORE, QueryVector, Question, Searcher, View
 from store.together import together
-from store.vectors import Vectors
+from store.vectors import Embedded, Vectors
 from tools import notes, paging, versions
 from tools.guards import content_hash
 from tools.outcomes import (
@@ -43,6 +42,9 @@ SIMILAR_QUERY = 500
 COMMITS_UNTIL_MAINTENANCE = 32
 """A hundred single-row commits make a search ten times as slow until they are compacted (lancedb 0.40)."""
 
+HELD_IF_NARROWED = 2_000
+"""Rows of a narrowed search that are held in memory: reading more for one question takes longer than the indexes do."""
+
 EVERYTHING = Selection()
 
 NO_SCORE = -1.0
@@ -64,7 +66,7 @@ class Memories:
         *,
         clock: Clock,
         new_id: IdSource,
-        min_score: float = ranking.DEFAULT_MIN_SCORE,
+        min_score: float = DEFAULT_MIN_SCORE,
     ) -> None:
         self._table = table
         self._vectors = Vectors(table, embedder)
@@ -88,8 +90,8 @@ class Memories:
         embedded = await self._vectors.of_documents([draft.content for draft in drafts])
         comparable = await self._vectors.comparable(embedded)
         similar = [
-            await self._neighbours(draft.content, vector, scope)
-            for draft, vector in zip(drafts, comparable.vectors, strict=True)
+            await self._neighbours(draft.content, _query_vector(comparable, number), scope)
+            for number, draft in enumerate(drafts)
         ]
         async with self._table.writing():
             embedded = await self._vectors.admit(embedded)
@@ -108,7 +110,7 @@ class Memories:
         now = self._clock()
         known = await self._table.find(
             all_of(
-                filters.live(now),
+                filters.visible(scope, now),
                 filters.same_place(scope),
                 one_of("content_hash", {content_hash(draft.content) for draft in drafts}),
             )
@@ -135,16 +137,15 @@ class Memories:
             if not await self._table.count(one_of("memory_id", ids)):
                 return ids
 
-    async def _neighbours(self, content: str, vector: Vector | None, scope: Scope) -> list[Hit]:
-        async def embed() -> Vector | None:
+    async def _neighbours(self, content: str, vector: QueryVector, scope: Scope) -> tuple[Hit, ...]:
+        async def embed() -> QueryVector:
             return vector
 
         now = self._clock()
-        place = filters.readable(replace(scope, run_id=""))
-        visible = all_of(filters.live(now), place)
-        ranked = await self._searcher.ranked(content[:SIMILAR_QUERY], embed, visible, place, now, hold=False)
-        close = [one for one in ranked if one.score >= ranking.SIMILAR_SCORE]
-        return await self._hits(close[: SIMILAR_COUNT + 1], place)
+        place = replace(scope, run_id="")
+        view = View(filters.visible(place, now), key=filters.readable(place))
+        question = Question(content[:SIMILAR_QUERY], SIMILAR_COUNT + 1, SIMILAR_SCORE, now)
+        return (await self._searcher.search(question, embed, view)).best
 
     # Searching
 
@@ -170,37 +171,28 @@ class Memories:
             limit: How many hits at most.
             min_score: Leave out hits below this score, in [0, 1]; None for the default.
         """
-        selected = all_of(filters.readable(scope), selection.predicate())
         now = self._clock()
-        visible = all_of(filters.live_at(as_of) if as_of else filters.live(now), selected)
+        narrowed = selection.predicate()
+        visible = filters.visible(scope, now)
+        if as_of:
+            visible = all_of(filters.live_at(as_of), filters.readable(scope))
+        visible = all_of(visible, narrowed) if narrowed else visible
         if not query:
             found = await self._table.find(visible, order=_IMPORTANT_FIRST, limit=limit)
             return SearchOutcome(tuple(Hit(memory, NO_SCORE) for memory in found))
         problems: list[str] = []
 
-        async def embed() -> Vector | None:
+        async def embed() -> QueryVector:
             embedded = await self._vectors.of_query(query)
             if embedded.problem:
                 problems.append(f"Searched by words alone, not by meaning. {embedded.problem}")
-            return embedded.vectors[0]
+            return _query_vector(embedded, 0)
 
-        key = f"{as_of or ''} {selected}"
-        # An age such as 7d makes another selection of every call, which is not worth holding.
-        hold = selection.since is None and selection.until is None
-        ranked = await self._searcher.ranked(query, embed, visible, key, as_of or now, hold=hold)
         threshold = self._min_score if min_score is None else min_score
-        relevant = [one for one in ranked if one.score >= threshold]
-        hits = await self._hits(relevant[:limit], key)
-        return SearchOutcome(tuple(hits), omitted=len(ranked) - len(relevant), notes=tuple(problems))
-
-    async def _hits(self, ranked: Sequence[Ranked], key: str) -> list[Hit]:
-        """Read the memories of the few rows that are shown."""
-        memories = await self._searcher.read([one.candidate.row_id for one in ranked], key)
-        return [
-            Hit(memories[one.candidate.row_id], one.score, one.meaning, one.words)
-            for one in ranked
-            if one.candidate.row_id in memories  # erased by another process since
-        ]
+        found = await self._searcher.search(
+            Question(query, limit, threshold, as_of or now), embed, _view(visible, scope, selection, as_of)
+        )
+        return SearchOutcome(found.best, omitted=found.omitted, notes=tuple(problems))
 
     # Changing
 
@@ -306,8 +298,9 @@ class Memories:
     ) -> Page:
         """Return one page of the memories that match. `include_deleted` adds deleted and expired ones."""
         matching = all_of(
-            filters.current() if include_deleted else filters.live(self._clock()),
-            filters.readable(scope),
+            all_of(filters.current(), filters.readable(scope))
+            if include_deleted
+            else filters.visible(scope, self._clock()),
             selection.predicate(),
         )
         rest = all_of(matching, paging.remainder(cursor, sort))
@@ -353,7 +346,7 @@ class Memories:
         """Return what is always worth knowing of a user: pinned memories first, then profile and preferences."""
         standing = filters.any_of("pinned", one_of("type", ("profile", "preference")))
         return await self._table.find(
-            all_of(filters.live(self._clock()), filters.readable(scope), standing),
+            all_of(filters.visible(scope, self._clock()), standing),
             order=[Order("pinned", descending=True), *_IMPORTANT_FIRST],
             limit=limit,
         )
@@ -385,3 +378,18 @@ class Memories:
             self._commits += commits
             self._last_maintenance = Maintenance(problem=str(error))
         return self._last_maintenance
+
+
+def _query_vector(embedded: Embedded, number: int) -> QueryVector:
+    vector = embedded.vectors[number]
+    return QueryVector(vector, embedded.fingerprint.cosine_range) if embedded.fingerprint else QueryVector()
+
+
+def _view(visible: Predicate, scope: Scope, selection: Selection, as_of: datetime | None) -> View:
+    """Return what a search looks at; only what the next search is likely to look at again is held in memory."""
+    place = filters.readable(scope)
+    if as_of or selection.since or selection.until:  # an age such as 7d makes another selection of every call
+        return View(visible, key=f"{as_of or ''} {all_of(place, selection.predicate())}", hold=0)
+    if selection != EVERYTHING:
+        return View(visible, key=all_of(place, selection.predicate()), hold=HELD_IF_NARROWED)
+    return View(visible, key=place)

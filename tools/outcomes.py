@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from store.models import Memory, MemoryType, TableStats
-from store.ranking import Hit
+from store.models import Hit, Memory, MemoryType, TableStats
 
 Clearable = Literal["tags", "metadata", "occurred_at", "expires_at", "pinned"]
 """What `update_memory` can empty; an empty argument leaves a field as it is."""

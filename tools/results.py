@@ -11,8 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from store.models import EVERYWHERE, Memory, Scope
-from store.ranking import Hit
+from store.models import EVERYWHERE, Hit, Memory, Scope
 from tools.budget import Shortened
 from tools.times import written
 

@@ -1,4 +1,5 @@
-from datetime import timedelta
+import tempfile
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import anyio
@@ -106,6 +107,41 @@ async def test_live_leaves_out_what_is_superseded_deleted_or_expired(table: Memo
         ]
     )
     assert await ids(table, filters.live(NOW)) == ["expires later", "live", "pinned"]
+
+
+names = st.sampled_from(["", "a", "b", '","', "a#", "*", "ü"])
+moments = st.none() | st.integers(-2, 2).map(lambda hours: NOW + timedelta(hours=hours))
+
+
+@given(
+    st.lists(st.tuples(names, names, names, names, moments, moments, moments, st.booleans()), max_size=12),
+    st.builds(Scope, names, names, names, names),
+)
+@settings(max_examples=60, deadline=None)
+async def test_visible_is_what_is_live_and_readable(
+    rows: list[tuple[str, str, str, str, datetime | None, datetime | None, datetime | None, bool]], scope: Scope
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        table = await MemoryTable.open(Path(folder))
+        await table.insert(
+            [
+                memory(
+                    f"{number}",
+                    user_id=user,
+                    project=project,
+                    agent_id=agent,
+                    run_id=run,
+                    superseded_at=superseded,
+                    deleted_at=deleted,
+                    expires_at=expires,
+                    pinned=pinned,
+                )
+                for number, (user, project, agent, run, superseded, deleted, expires, pinned) in enumerate(rows)
+            ]
+        )
+        expected = await ids(table, filters.all_of(filters.live(NOW), filters.readable(scope)))
+        assert await ids(table, filters.visible(scope, NOW)) == expected
+        table.close()
 
 
 async def test_live_at_shows_what_was_current_then(table: MemoryTable) -> None:

@@ -1,15 +1,18 @@
+import tempfile
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import anyio
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from store import filters
 from store.filters import equals
 from store.found import FoundRows
-from store.models import Fingerprint, Memory, Vector
-from store.ranking import Ranked
-from store.search import LONGEST_CONVERSATION, Searcher
+from store.models import Fingerprint, Hit, Memory, Vector
+from store.search import LONGEST_CONVERSATION, QueryVector, Question, Searcher, View
 from store.table import MemoryTable
 from tests.builders import NOW, axis, memory
 
@@ -18,18 +21,31 @@ MODEL = Fingerprint("hashing", "words", 384)
 
 async def search(
     table: MemoryTable, text: str, vector: Vector | None = None, predicate: str = filters.current()
-) -> dict[str, Ranked]:
+) -> dict[str, Hit]:
     """Search both ways, by candidates and in memory, which have to agree."""
-
-    async def embed() -> Vector | None:
-        return vector
-
-    by_candidates = await Searcher(table, held_rows=-1).ranked(text, embed, predicate, predicate, NOW)
+    by_candidates = await found_by(Searcher(table, hold=0), text, vector, predicate)
     if await table.count(predicate) <= 2_000:
-        searcher = Searcher(table, held_rows=2_000)
+        searcher = Searcher(table)
         for _ in range(2):  # read, and then held
-            assert await searcher.ranked(text, embed, predicate, predicate, NOW) == by_candidates
-    return {one.candidate.row_id: one for one in by_candidates}
+            assert await found_by(searcher, text, vector, predicate) == by_candidates
+    return by_candidates
+
+
+async def found_by(
+    searcher: Searcher,
+    text: str,
+    vector: Vector | None = None,
+    predicate: str = filters.current(),
+    *,
+    now: datetime = NOW,
+    key: str = "",
+) -> dict[str, Hit]:
+    async def embed() -> QueryVector:
+        return QueryVector(vector, (0.1, 0.8))
+
+    hits = await searcher.search(Question(text, 100, 0.0, now), embed, View(predicate, key or predicate))
+    assert hits.omitted == 0
+    return {hit.memory.row_id: hit for hit in hits.best}
 
 
 @pytest.fixture
@@ -56,7 +72,7 @@ async def test_every_candidate_gets_both_signals_whichever_search_found_it(fille
     assert found["words.1"].meaning == 0
     assert found["words.1"].words > 0
     assert found["neither.1"].score == 0
-    assert found["no vector.1"].candidate.cosine is None
+    assert found["no vector.1"].meaning == 0
     assert found["no vector.1"].score > found["words.1"].score  # judged by its words alone
 
 
@@ -128,29 +144,72 @@ async def test_the_words_of_each_text_are_told_apart(table: MemoryTable) -> None
 
 
 async def test_held_rows_show_what_another_process_commits_at_once(filled: MemoryTable) -> None:
-    async def nothing() -> None:
-        return None
-
     searcher = Searcher(filled)
-    predicate = filters.current()
-    assert len(await searcher.ranked("green", nothing, predicate, "key", NOW)) == 3
+    assert len(await found_by(searcher, "green")) == 3
     other = await MemoryTable.open(filled.folder)
     await other.insert([memory("new", "green apples")])
+    assert len(await found_by(searcher, "green")) == 4
+    [old] = await other.find(equals("row_id", "words.1"), with_vectors=True)
+    new = replace(old, version=2, content="blue paint", updated_at=NOW + timedelta(days=1))
+    await other.supersede([(old, new)])
     other.close()
-    assert len(await searcher.ranked("green", nothing, predicate, "key", NOW)) == 4
+    assert set(await found_by(searcher, "green")) == {"both.1", "no vector.1", "new.1"}
+    assert (await found_by(searcher, "paint"))["words.2"].memory.content == "blue paint"
+
+
+async def test_held_rows_forget_what_is_erased(filled: MemoryTable) -> None:
+    searcher = Searcher(filled)
+    assert "both.1" in await found_by(searcher, "green")
+    await filled._table.delete("memory_id = 'both'")  # pyright: ignore[reportPrivateUsage]
+    assert "both.1" not in await found_by(searcher, "green")
 
 
 async def test_held_rows_hide_what_expires_without_a_commit(table: MemoryTable) -> None:
-    async def nothing() -> None:
-        return None
-
     later = NOW + timedelta(hours=1)
     await table.insert(
         [memory("expires", "green tea", expires_at=later), memory("pinned", "green", expires_at=later, pinned=True)]
     )
     searcher = Searcher(table)
     for now, expected in ((NOW, 2), (later - timedelta(seconds=1), 2), (later, 1)):
-        assert len(await searcher.ranked("green", nothing, filters.live(now), "key", now)) == expected
+        assert len(await found_by(searcher, "green", predicate=filters.live(now), now=now, key="key")) == expected
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(("add", "change", "delete", "embed", "compact")),
+            st.sampled_from(("green tea", "green paint", "a red car", "")),
+            st.sampled_from(("", "run")),
+            st.integers(0, 9),
+        ),
+        max_size=12,
+    )
+)
+@settings(max_examples=25, deadline=None)
+async def test_rows_brought_up_to_date_rank_as_rows_read_anew(steps: list[tuple[str, str, str, int]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        table = await MemoryTable.open(Path(folder))
+        await table.adopt(MODEL)
+        searcher = Searcher(table)
+        predicate = filters.all_of(filters.current(), "deleted_at IS NULL")
+        for number, (step, text, run_id, which) in enumerate(steps):
+            now = NOW + timedelta(minutes=number)
+            live = await table.find(predicate, with_vectors=True)
+            if step == "add" or not live:
+                new = memory(f"m{number:02}", text or "hello", run_id=run_id, vector=axis(which) if which else None)
+                await table.insert([replace(new, updated_at=now)])
+            elif step == "compact":
+                await table.compact()
+            else:
+                old = live[which % len(live)]
+                if step == "embed":
+                    await table.set_vectors([replace(old, vector=axis(which))])
+                else:
+                    new = replace(old, version=old.version + 1, content=text or "bye", updated_at=now)
+                    await table.supersede([(old, replace(new, deleted_at=now) if step == "delete" else new)])
+            anew = await found_by(Searcher(table), "green tea", axis(1), predicate)
+            assert await found_by(searcher, "green tea", axis(1), predicate) == anew
+        table.close()
 
 
 async def test_rows_read_before_a_commit_are_not_held_after_it(filled: MemoryTable) -> None:
@@ -158,28 +217,23 @@ async def test_rows_read_before_a_commit_are_not_held_after_it(filled: MemoryTab
     reading, committed = anyio.Event(), anyio.Event()
 
     class Slow(MemoryTable):
-        async def held_rows(self, predicate: str, limit: int) -> FoundRows:
-            rows = await super().held_rows(predicate, limit)
+        async def held_rows(self, predicate: str) -> FoundRows:
+            rows = await super().held_rows(predicate)
             if not committed.is_set():
                 reading.set()
                 await committed.wait()
             return rows
 
-    async def nothing() -> None:
-        return None
-
     slow = await Slow.open(filled.folder)
     searcher = Searcher(slow)
-    predicate = filters.current()
 
     async def search_slowly() -> None:
-        await searcher.ranked("green", nothing, predicate, "key", NOW)
+        await found_by(searcher, "green")
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(search_slowly)
         await reading.wait()
         await filled.insert([memory("new", "green apples")])
-        await searcher.ranked("green", nothing, predicate, "key", NOW, hold=False)
         committed.set()
-    assert len(await searcher.ranked("green", nothing, predicate, "key", NOW)) == 4
+    assert len(await found_by(searcher, "green")) == 4
     slow.close()

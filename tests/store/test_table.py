@@ -40,6 +40,7 @@ async def test_a_new_table_has_every_index(table: MemoryTable) -> None:
         "user_id": "Bitmap",
         "project": "Bitmap",
         "agent_id": "Bitmap",
+        "live_scope": "Bitmap",
     }
 
 
@@ -145,7 +146,7 @@ async def test_a_table_of_a_newer_souvenir_is_refused_in_words(tmp_path: Path) -
     database = await lancedb.connect_async(tmp_path)
     schema = pa.schema([pa.field("a", pa.int32())], metadata={"souvenir.schema_version": "99"})
     await database.create_table("memories", schema=schema)
-    with pytest.raises(SchemaError, match=r"schema version 99; this Souvenir knows version 1\. Upgrade Souvenir"):
+    with pytest.raises(SchemaError, match=r"schema version 99; this Souvenir knows version 2\. Upgrade Souvenir"):
         await MemoryTable.open(tmp_path)
 
 
