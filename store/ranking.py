@@ -223,21 +223,22 @@ def lent(own: Floats, next_to: Floats, second_next: Floats) -> Floats:
     return (own + NEXT_SHARE * one + SECOND_NEXT_SHARE * two) / (1 + NEXT_SHARE + SECOND_NEXT_SHARE)
 
 
-def with_neighbours(own: Floats, around: Integers) -> Floats:
-    """Return the scores with what neighbours lend."""
+def with_neighbours(own: Floats, around: Integers, places: Integers) -> Floats:
+    """Return the scores of the rows at these places with what neighbours lend."""
     # NOBODY and SILENT are the last two places of this.
     lending = np.append(own, [0.0, np.nan])
-    one_before, one_after, two_before, two_after = lending[around]
-    return lent(own, np.fmax(one_before, one_after), np.fmax(two_before, two_after))
+    one_before, one_after, two_before, two_after = lending[around[:, places]]
+    return lent(own[places], np.fmax(one_before, one_after), np.fmax(two_before, two_after))
 
 
-def nudged(scores: Floats, rows: Rows, ageing: Ageing | None) -> Floats:
-    """Return the scores with what importance, pinning and, if wanted, age make of them."""
+def nudged(scores: Floats, rows: Rows, places: Integers, ageing: Ageing | None) -> Floats:
+    """Return the scores of the rows at these places with what importance, pinning and, if wanted, age make of them."""
+    pinned = rows.pinned[places]
     if ageing:
-        age = np.maximum(0, ageing.now - rows.dated_at)
+        age = np.maximum(0, ageing.now - rows.dated_at[places])
         lost = OLD_LOSES * (1 - 0.5 ** (age / ageing.half_life))
-        scores = scores * np.where(rows.pinned, 1.0, 1 - lost)
-    nudge = IMPORTANCE_NUDGE * (2 * rows.importance - 1) + PINNED_NUDGE * rows.pinned
+        scores = scores * np.where(pinned, 1.0, 1 - lost)
+    nudge = IMPORTANCE_NUDGE * (2 * rows.importance[places] - 1) + PINNED_NUDGE * pinned
     return np.where(scores > 0, np.clip(scores + nudge, 0.0, 1.0), 0.0)
 
 
@@ -246,21 +247,39 @@ def coarse(scores: Floats) -> Floats:
     return np.round(np.round(scores / GRAIN) * GRAIN, 2)
 
 
-def strongest(scores: Floats, rows: Rows, among: Flags, count: int) -> list[int]:
-    """Return the places of the best `count` rows, best first; of equal scores the newer one comes first."""
-    places = np.flatnonzero(among)
+def strongest(scores: Floats, rows: Rows, places: Integers, count: int) -> list[int]:
+    """Return which `count` of these rows are the best, best first; of equal scores the newer one comes first.
+
+    Args:
+        scores: Those of the rows at these places.
+        rows: The rows.
+        places: Which of them.
+        count: How many at most.
+
+    Returns:
+        Positions in `places`.
+    """
+    among = np.arange(len(places))
     if len(places) > count > 0:
-        least = np.partition(scores[places], -count)[-count]
-        places = places[scores[places] >= least]
-    return sorted(places.tolist(), key=lambda place: (-scores[place], -rows.updated_at[place], rows.row_ids[place]))[
-        :count
-    ]
+        among = np.flatnonzero(scores >= np.partition(scores, -count)[-count])
+
+    def order(position: int) -> tuple[float, int, str]:
+        place = int(places[position])
+        return -scores[position], -rows.updated_at[place], rows.row_ids[place]
+
+    return sorted(among.tolist(), key=order)[:count]
+
+
+def strongest_in_conversations(own: Floats, rows: Rows, considered: Flags) -> list[int]:
+    """Return the places of the `STRONG` rows whose neighbours are worth a look, of those considered."""
+    places = np.flatnonzero(considered & rows.in_conversation)
+    return places[strongest(own[places], rows, places, STRONG)].tolist()
 
 
 def neighbours_wanted(own: Floats, rows: Rows, considered: Flags) -> Flags:
     """Return which rows stand next to strong ones in their conversations: they are considered too."""
     wanted = np.zeros(len(own), dtype=np.bool_)
-    beside = rows.around[:, strongest(own, rows, considered & rows.in_conversation, STRONG)]
+    beside = rows.around[:, strongest_in_conversations(own, rows, considered)]
     wanted[beside[beside >= 0]] = True
     return wanted
 
@@ -285,19 +304,23 @@ def rank(
         ageing: How old memories lose, None for not at all.
     """
     by_itself = np.where(considered, own.score, 0.0)
-    lifted = with_neighbours(by_itself, rows.around)
-    final = nudged(lifted, rows, ageing)
+    places = np.flatnonzero(considered)
+    lifted = with_neighbours(by_itself, rows.around, places)
+    final = nudged(lifted, rows, places, ageing)
     scores = coarse(final)
-    relevant = considered & (scores >= min_score)
-    best = tuple(
-        Ranked(
-            rows.row_ids[place],
-            float(scores[place]),
-            meaning=float(own.meaning[place]),
-            words=float(own.words[place]),
-            lent=float(lifted[place] - by_itself[place]),
-            nudge=float(final[place] - lifted[place]),
-        )
-        for place in strongest(scores, rows, relevant, limit)
+    relevant = np.flatnonzero(scores >= min_score)
+    best = relevant[strongest(scores[relevant], rows, places[relevant], limit)]
+    return Ranking(
+        tuple(
+            Ranked(
+                rows.row_ids[place],
+                float(scores[position]),
+                meaning=float(own.meaning[place]),
+                words=float(own.words[place]),
+                lent=float(lifted[position] - by_itself[place]),
+                nudge=float(final[position] - lifted[position]),
+            )
+            for position, place in ((int(position), int(places[position])) for position in best)
+        ),
+        omitted=len(places) - len(relevant),
     )
-    return Ranking(best, omitted=int(considered.sum() - relevant.sum()))

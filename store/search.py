@@ -82,8 +82,8 @@ class QueryVector:
     cosine_range: tuple[float, float] = (0.0, 1.0)
 
 
-Embed = Callable[[], Awaitable[QueryVector]]
-"""Gives a question's vector; of a large scope it runs while the words are looked up."""
+Embed = Callable[[int], Awaitable[QueryVector]]
+"""Gives a question's vector, as of the commit of this number; in a large scope while the words are looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +144,12 @@ class Searcher:
         selection = self._selection(view.key)
         most = min(view.hold, self._hold)
         if selection.total is not None and selection.total > most:
-            total = selection.total if selection.version == await self._table.version() else None
-            return await self._by_index(question, embed, view, selection, total, ageing), None
+            version = await self._table.version()
+            total = selection.total if selection.version == version else None
+            return await self._by_index(question, lambda: embed(version), view, selection, total, ageing), None
         # One after the other: side by side, on two cores, they take a sixth longer (benchmarks/latency.py).
         held = await self._newest(selection, question, view, most)
-        vector = await embed()
+        vector = await embed(selection.version)
         [words] = await self._table.words_of_each([question.text])
         if held is None:
 
@@ -209,10 +210,11 @@ class Searcher:
         """Bring held rows up to a commit; False if they have to be read again."""
         if selection.version == version:
             return True
-        changed = await self._table.changed_since(selection.version, view.visible, HELD_CHANGES + 1)
+        changed = await self._table.changed_since(selection.version, view.visible, HELD_CHANGES)
         table_rows = await self._table.count()
-        erased = selection.table_rows + changed.new != table_rows  # a purge takes rows away without a trace
-        if len(changed.row_ids) > HELD_CHANGES or erased or held.outdated > len(held) // 4 + HELD_CHANGES:
+        if changed is None or selection.table_rows + changed.new != table_rows:
+            return False  # too much, or rows were erased, which leaves no trace of its own
+        if held.outdated > len(held) // 4 + HELD_CHANGES:
             return False
         if len(changed.visible) and held.dimension != changed.visible.dimension:
             return False
@@ -236,7 +238,7 @@ class Searcher:
     async def _by_index(
         self,
         question: Question,
-        embed: Embed,
+        embed: Callable[[], Awaitable[QueryVector]],
         view: View,
         selection: _Selection,
         total: int | None,
@@ -295,7 +297,7 @@ async def _ranked_candidates(
 
     own, rows = own_scores(), found.properties()
     conversations: Iterable[Sequence[str]] = ()
-    if strong := ranking.strongest(own.score, rows, rows.in_conversation, ranking.STRONG):
+    if strong := ranking.strongest_in_conversations(own.score, rows, np.ones(len(found), np.bool_)):
         runs = found.column("run_id")
         conversations = await table.conversations(
             all_of(view.visible, one_of("run_id", {runs[place] for place in strong})), LONGEST_CONVERSATION

@@ -14,7 +14,6 @@ from typing import Any, cast
 
 import anyio
 import lancedb
-import pyarrow as pa
 from lancedb.query import ColumnOrdering, MatchQuery
 
 from store import filters, found, schema
@@ -24,7 +23,6 @@ from store.filters import Order, Predicate, all_of, one_of
 from store.found import Changes, FoundRows
 from store.locks import ProcessLock
 from store.models import Fingerprint, Memory, TableStats, Vector
-from store.together import together
 
 TABLE_NAME = "memories"
 
@@ -192,18 +190,17 @@ class MemoryTable:
             query = self._table.query().where(predicate).select(list(_HELD_COLUMNS))
             return FoundRows((await query.to_arrow()).combine_chunks())
 
-    async def changed_since(self, version: int, predicate: Predicate, limit: int) -> Changes:
-        """Return what was added or changed after a commit, and how much of it matches; at most `limit` rows."""
+    async def changed_since(self, version: int, predicate: Predicate, limit: int) -> Changes | None:
+        """Return what was added or changed after a commit, and what of it matches; None if more than `limit` rows."""
         since = f"_row_last_updated_at_version > {version}"
-
-        async def touched() -> pa.Table:
-            columns = ["row_id", "_row_created_at_version"]
-            return await self._table.query().where(since).select(columns).limit(limit).to_arrow()
-
         with _translated("search"):
-            rows, visible = await together(touched, lambda: self.held_rows(all_of(since, predicate)))
-        created = cast("list[int]", rows.column("_row_created_at_version").to_pylist())
-        ids = {*cast("list[str]", rows.column("row_id").to_pylist()), *visible.column("row_id")}
+            query = self._table.query().where(since).select(["row_id", "_row_created_at_version"])
+            touched = await query.limit(limit + 1).to_arrow()
+        if touched.num_rows > limit:
+            return None
+        visible = await self.held_rows(all_of(since, predicate))
+        created = cast("list[int]", touched.column("_row_created_at_version").to_pylist())
+        ids = {*cast("list[str]", touched.column("row_id").to_pylist()), *visible.column("row_id")}
         return Changes(ids, sum(at > version for at in created), visible)
 
     async def conversations(self, predicate: Predicate, limit: int) -> list[list[str]]:

@@ -55,17 +55,21 @@ class Vectors:
         self._table = table
         self._embedder = embedder
         self._queries: OrderedDict[str, Vector] = OrderedDict()
+        self._stored: Fingerprint | None = None
+        self._stored_at = -1
         self._rest_until = 0.0
         self._last_problem = ""
 
-    async def of_query(self, text: str) -> Embedded:
-        """Return the vector to search this table by."""
+    async def of_query(self, text: str, version: int) -> Embedded:
+        """Return the vector to search this table by, as of the table's newest commit."""
         if self._embedder is None:
             return Embedded((None,))
         if self._rests():
             return Embedded((None,), self._last_problem)
         try:
-            stored = await self._table.fingerprint()
+            if version != self._stored_at:
+                self._stored, self._stored_at = await self._table.fingerprint(), version
+            stored = self._stored
             if stored is None:  # no vector in the table yet: nothing to compare with
                 return Embedded((None,))
             own = await self._embedder.fingerprint()

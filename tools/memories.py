@@ -138,7 +138,7 @@ class Memories:
                 return ids
 
     async def _neighbours(self, content: str, vector: QueryVector, scope: Scope) -> tuple[Hit, ...]:
-        async def embed() -> QueryVector:
+        async def embed(_version: int) -> QueryVector:
             return vector
 
         now = self._clock()
@@ -182,8 +182,8 @@ class Memories:
             return SearchOutcome(tuple(Hit(memory, NO_SCORE) for memory in found))
         problems: list[str] = []
 
-        async def embed() -> QueryVector:
-            embedded = await self._vectors.of_query(query)
+        async def embed(version: int) -> QueryVector:
+            embedded = await self._vectors.of_query(query, version)
             if embedded.problem:
                 problems.append(f"Searched by words alone, not by meaning. {embedded.problem}")
             return _query_vector(embedded, 0)

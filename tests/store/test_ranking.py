@@ -127,7 +127,7 @@ def test_a_strong_neighbour_lifts_and_a_weak_one_lowers(own: float, strong: floa
 
 @given(scores)
 def test_a_memory_outside_a_conversation_keeps_its_rank_among_such(own: float) -> None:
-    [score] = with_neighbours(one(own), np.full((4, 1), NOBODY))
+    [score] = with_neighbours(one(own), np.full((4, 1), NOBODY), np.array([0]))
     assert 0.85 * own <= score <= own
 
 
@@ -178,7 +178,7 @@ def test_a_score_does_not_depend_on_what_else_was_found(cosine: list[float], dat
 def test_importance_and_pinning_move_a_hit_by_a_little(own: float, importance: float, pinned: bool, far: bool) -> None:
     rows = some_rows(2, importance=np.array([importance, 0.5]), pinned=np.array([pinned, False]))
     better = own + (0.1 if far else 0.001)
-    nudge, other = nudged(np.array([own, better]), rows, None)
+    nudge, other = nudged(np.array([own, better]), rows, np.arange(2), None)
     assert abs(nudge - own) <= 2 * GRAIN + 1e-9
     assert other > nudge or not far or other == 1
 
@@ -192,7 +192,7 @@ def test_between_equals_the_important_and_the_pinned_come_first_and_what_is_unre
 
 def test_with_a_half_life_the_old_lose_a_share_and_the_pinned_nothing() -> None:
     rows = some_rows(4, dated_at=np.array([0, -30, -30_000, -30]) * DAY, pinned=np.array([False] * 3 + [True]))
-    fresh, month, ancient, pinned = nudged(np.full(4, 0.5), rows, Ageing(0, 30 * DAY))
+    fresh, month, ancient, pinned = nudged(np.full(4, 0.5), rows, np.arange(4), Ageing(0, 30 * DAY))
     assert fresh == 0.5
     assert math.isclose(month, 0.5 * 0.85)
     assert math.isclose(ancient, 0.5 * 0.7)

@@ -40,7 +40,7 @@ async def found_by(
     now: datetime = NOW,
     key: str = "",
 ) -> dict[str, Hit]:
-    async def embed() -> QueryVector:
+    async def embed(_version: int) -> QueryVector:
         return QueryVector(vector, (0.1, 0.8))
 
     hits = await searcher.search(Question(text, 100, 0.0, now), embed, View(predicate, key or predicate))

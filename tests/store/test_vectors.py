@@ -69,8 +69,8 @@ async def test_another_model_is_refused_in_words_and_its_vectors_left_out(table:
         "(32 dimensions), and vectors of two models can't be mixed. Set SOUVENIR_EMBEDDER back to the model of the "
         "store to search by meaning again."
     )
-    assert (await other.of_query("tea")).problem == problem
-    assert (await other.of_query("tea")).vectors == (None,)
+    assert (await other.of_query("tea", 0)).problem == problem
+    assert (await other.of_query("tea", 0)).vectors == (None,)
     assert (await table.stats()).pending_embeddings == 1
     assert await other.embed_pending() == 0
 
@@ -95,26 +95,26 @@ async def test_a_query_while_the_embedder_is_down_says_so(table: MemoryTable) ->
     vectors = Vectors(table, embedder)
     await stored(table, vectors, "1", "green tea")
     embedder.works = False
-    assert (await vectors.of_query("tea")).problem == "the embedder is down"
+    assert (await vectors.of_query("tea", 0)).problem == "the embedder is down"
 
 
 async def test_a_repeated_query_is_embedded_once(table: MemoryTable) -> None:
     embedder = MoodyEmbedder(HashingEmbedder())
     vectors = Vectors(table, embedder)
     await stored(table, vectors, "1", "green tea")
-    first, second = await vectors.of_query("tea"), await vectors.of_query("tea")
+    first, second = await vectors.of_query("tea", 0), await vectors.of_query("tea", 0)
     assert first == second
     assert embedder.queries == 1
     for number in range(100):
-        await vectors.of_query(f"query {number}")
-    await vectors.of_query("tea")
+        await vectors.of_query(f"query {number}", 0)
+    await vectors.of_query("tea", 0)
     assert embedder.queries == 102  # the cache is small: the first query has left it
 
 
 async def test_without_an_embedder_nothing_is_embedded_and_nothing_is_wrong(table: MemoryTable) -> None:
     vectors = Vectors(table, None)
     assert await stored(table, vectors, "1", "green tea") == ""
-    assert (await vectors.of_query("tea")).problem == ""
+    assert (await vectors.of_query("tea", 0)).problem == ""
     assert await vectors.embed_pending() == 0
     assert await table.fingerprint() is None
 
@@ -164,9 +164,9 @@ async def test_an_embedder_that_is_down_is_not_asked_again_by_every_call(table: 
     asked = embedder.checks
     embedder.works = False
     for number in range(3):
-        assert (await vectors.of_query("tea")).problem == "the embedder is down"
+        assert (await vectors.of_query("tea", 0)).problem == "the embedder is down"
         assert await stored(table, vectors, f"late {number}", "black tea") == "the embedder is down"
     assert embedder.checks == asked + 1
     embedder.works = True
     assert await vectors.embed_pending() == 3  # maintenance asks all the same, and ends the rest
-    assert (await vectors.of_query("tea")).problem == ""
+    assert (await vectors.of_query("tea", 0)).problem == ""
