@@ -36,8 +36,8 @@ async def _measure(sizes: list[int], calls: int) -> None:
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
             memory_ids = await fill(Path(folder), size)
-            async with _client("benchmarks.bare_server", folder) as bare, _client("server.stdio", folder) as client:
-                nothing = await _timed(lambda _: bare.call_tool("nothing", {}), calls)
+            async with client_of("benchmarks.bare_server", folder) as bare, client_of("server.stdio", folder) as client:
+                nothing = await timed(lambda _: bare.call_tool("nothing", {}), calls)
                 measured = await _tools(client, memory_ids, calls)
         base = p50(nothing)
         for name, values in {"nothing (bare server)": nothing, **measured}.items():
@@ -52,19 +52,20 @@ async def _tools(client: Client, memory_ids: list[str], calls: int) -> dict[str,
     changed = [memory_ids[number * len(memory_ids) // calls] for number in range(calls)]
     await client.call_tool("search_memory", {"query": "warm up"})
     return {
-        "search_memory": await _timed(lambda n: client.call_tool("search_memory", {"query": asked[n]}), calls),
-        "list_memories": await _timed(lambda _: client.call_tool("list_memories", {}), calls),
-        "add_memory": await _timed(lambda n: client.call_tool("add_memory", {"content": f"New: {texts[n]}"}), calls),
-        "update_memory": await _timed(
+        "search_memory": await timed(lambda n: client.call_tool("search_memory", {"query": asked[n]}), calls),
+        "list_memories": await timed(lambda _: client.call_tool("list_memories", {}), calls),
+        "add_memory": await timed(lambda n: client.call_tool("add_memory", {"content": f"New: {texts[n]}"}), calls),
+        "update_memory": await timed(
             lambda n: client.call_tool("update_memory", {"memory_id": changed[n], "content": f"Now: {texts[n]}"}), calls
         ),
-        "search_memory after these": await _timed(
+        "search_memory after these": await timed(
             lambda n: client.call_tool("search_memory", {"query": asked[n] + " now"}), calls
         ),
     }
 
 
-async def _timed(call: Callable[[int], Awaitable[object]], calls: int) -> list[float]:
+async def timed(call: Callable[[int], Awaitable[object]], calls: int) -> list[float]:
+    """Return the seconds that each of `calls` calls took, one after the other; none may fail."""
     measured: list[float] = []
     for number in range(calls):
         started = time.perf_counter()
@@ -75,7 +76,8 @@ async def _timed(call: Callable[[int], Awaitable[object]], calls: int) -> list[f
 
 
 @asynccontextmanager
-async def _client(module: str, folder: str) -> AsyncGenerator[Client]:
+async def client_of(module: str, folder: str) -> AsyncGenerator[Client]:
+    """Run a module as a server over stdio on a store, and talk to it."""
     parameters = StdioServerParameters(
         command=sys.executable, args=["-m", module], env={"SOUVENIR_STORE": folder}, cwd=Path(__file__).parents[1]
     )

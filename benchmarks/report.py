@@ -1,7 +1,11 @@
 """Medians, percentiles and tables that all benchmarks print alike."""
 
+import os
 import statistics
+import subprocess
 from collections.abc import Sequence
+
+os.environ.setdefault("LANCEDB_LOG", "error")  # read when LanceDB is imported, which is after this
 
 
 def p50(values: Sequence[float]) -> float:
@@ -23,3 +27,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
     ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     print("\n".join(lines))
+
+
+def resident_megabytes(pid: int) -> float:
+    """Return how much memory a process has in use."""
+    done = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True)
+    return int(done.stdout) * 1024 / 1e6

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from lancedb.rerankers import RRFReranker
 from mcp import Client
 
 from benchmarks.report import p50, p95, print_table
@@ -128,6 +127,8 @@ def _souvenir(client: Client, known: dict[str, str]) -> Ranking:
 
 
 def _baselines(table: MemoryTable, known: dict[str, str]) -> dict[str, Ranking]:
+    from lancedb.rerankers import RRFReranker  # after the level of its log is set
+
     lance: Any = table._table  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - LanceDB itself is the baseline
     embedder = bundled()
 
@@ -136,11 +137,11 @@ def _baselines(table: MemoryTable, known: dict[str, str]) -> dict[str, Ranking]:
 
     async def words(user: str, question: str) -> list[str]:
         found = await table.matching(question, mine(user), DEPTH)
-        return [known[memory_id] for memory_id in found.column("memory_id")]
+        return [known[row_id.partition(".")[0]] for row_id in found.column("row_id")]
 
     async def vectors(user: str, question: str) -> list[str]:
         found = await table.nearest(await embedder.embed_query(question), mine(user), DEPTH)
-        return [known[memory_id] for memory_id in found.column("memory_id")]
+        return [known[row_id.partition(".")[0]] for row_id in found.column("row_id")]
 
     async def fusion(user: str, question: str) -> list[str]:
         query: Any = lance.query().nearest_to(list(await embedder.embed_query(question))).distance_type("cosine")

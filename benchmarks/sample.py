@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
+
 from store.clock import utc_now
 from store.embedders.onnx import bundled
 from store.ids import TimeOrderedIds
@@ -87,13 +89,56 @@ async def fill(store: Path, count: int) -> list[str]:
     return memory_ids
 
 
+SEARCHER, SMALL, OTHERS = "default", "small", 100
+"""Whose memories `bulk_load` makes: half of them the searcher's, fifty a small user's, the rest of so many others."""
+
+SMALL_COUNT = 50
+CLUSTERS = 4_000
+
+
+async def bulk_load(store: Path, count: int) -> MemoryTable:
+    """Make a store of `count` memories of many users, without its final indexes; for sizes where embedding takes hours.
+
+    The vectors lie in clusters around those of real statements, at a cosine of about 0.94 to their centre; the texts
+    are those statements, each with a number of its own.
+    """
+    table = await MemoryTable.open(store)
+    embedder, chance, new_id = bundled(), np.random.default_rng(1), TimeOrderedIds()
+    texts = [text.partition(" (note")[0] for text in statements(CLUSTERS, seed=3)]
+    centres = np.asarray(await embedder.embed_documents(texts), np.float32)
+    async with table.writing():
+        await table.adopt(await embedder.fingerprint())
+    for start in range(0, count, 20_000):
+        size = min(20_000, count - start)
+        chosen = chance.integers(0, CLUSTERS, size)
+        vectors = centres[chosen] + chance.normal(0, 0.35 / 384**0.5, (size, 384)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        made = drafts([f"{texts[cluster]} (note {start + n})" for n, cluster in enumerate(chosen)], start)
+        rows = [
+            first_version(
+                draft, Scope(_owner(start + n, count)), Source(), memory_id=new_id(), now=utc_now(), vector=vector
+            )
+            for n, (draft, vector) in enumerate(zip(made, vectors.tolist(), strict=True))
+        ]
+        await table.insert(rows)
+    return table
+
+
+def _owner(number: int, count: int) -> str:
+    if number % (count // SMALL_COUNT) == 1:
+        return SMALL
+    return SEARCHER if number % 2 == 0 else f"user {number % OTHERS}"
+
+
 def questions(count: int, seed: int = 2) -> list[str]:
     """Return `count` questions, always the same ones for a seed."""
     chance = random.Random(seed)  # noqa: S311 - no secret
     return [chance.choice(QUESTIONS).format(**_words(chance)) for _ in range(count)]
 
 
-def drafts(texts: Sequence[str]) -> list[Draft]:
-    """Return statements as drafts, one an hour."""
-    start = datetime(2025, 1, 1, tzinfo=UTC)
-    return [Draft(content=text, occurred_at=start + timedelta(hours=hour)) for hour, text in enumerate(texts)]
+def drafts(texts: Sequence[str], first: int = 0) -> list[Draft]:
+    """Return statements as drafts, one a minute."""
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    return [
+        Draft(content=text, occurred_at=start + timedelta(minutes=minute)) for minute, text in enumerate(texts, first)
+    ]

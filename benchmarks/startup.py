@@ -14,7 +14,7 @@ from pathlib import Path
 
 import anyio
 
-from benchmarks.report import p50, print_table
+from benchmarks.report import p50, print_table, resident_megabytes
 from benchmarks.sample import fill
 from tests.e2e.wire import Wire
 
@@ -64,13 +64,8 @@ def _served(start: Callable[[], Wire], *, search: bool = False) -> dict[str, flo
             measured["to the first search answer"] = time.perf_counter() - started
             for number in range(50):
                 wire.answer(wire.call("search_memory", query=f"Who lives in Graz since {number}?"))
-            measured["resident memory, MB"] = _resident_megabytes(wire.process.pid)
+            measured["resident memory, MB"] = resident_megabytes(wire.process.pid)
     return measured
-
-
-def _resident_megabytes(pid: int) -> float:
-    done = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True)
-    return int(done.stdout) * 1024 / 1e6
 
 
 def _report(measured: dict[str, float]) -> None:

@@ -136,10 +136,12 @@ def _shared_or_named(column: str, value: str) -> Predicate:
     return one_of(column, ("", value)) if value else equals(column, "")
 
 
-def same_place(scope: Scope) -> Predicate:
-    """Exactly this scope: where a repeated fact counts as a duplicate."""
-    columns = {"user_id": scope.user_id, "project": scope.project, "agent_id": scope.agent_id, "run_id": scope.run_id}
-    return all_of(*(equals(column, value) for column, value in columns.items()))
+def live_in(scope: Scope, now: datetime) -> Predicate:
+    """What is live exactly here, of any conversation: where a repeated fact counts as a duplicate."""
+    place = _place(scope.user_id, scope.project, scope.agent_id)
+    return any_of(
+        equals("live_scope", place), all_of(equals("live_scope", _EXPIRING + place), f"expires_at > {instant(now)}")
+    )
 
 
 @dataclass(frozen=True, slots=True)

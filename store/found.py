@@ -15,7 +15,6 @@ from store.ranking import NOBODY, Flags, Floats, Rows
 
 COLUMNS = (
     "row_id",
-    "memory_id",
     "run_id",
     "updated_at",
     "occurred_at",
@@ -73,12 +72,21 @@ class FoundRows:
             around=np.full((4, len(self)), NOBODY, np.int64),
         )
 
+    def row(self, place: int) -> "FoundRows":
+        """Return one of the rows."""
+        return FoundRows(self.rows.slice(place, 1))
+
     def with_new(self, others: "Sequence[FoundRows]") -> "FoundRows":
         """Return these rows and those of others that are not among them, each once."""
         names = [name for name in self.rows.column_names if all(name in other.rows.column_names for other in others)]
-        joined = pa.concat_tables([one.rows.select(names) for one in (self, *others)])
-        first = {row_id: place for place, row_id in reversed(list(enumerate(FoundRows(joined).column("row_id"))))}
-        return FoundRows(joined.take(sorted(first.values())))
+        every = joined([FoundRows(one.rows.select(names)) for one in (self, *others)])
+        first = {row_id: place for place, row_id in reversed(list(enumerate(every.column("row_id"))))}
+        return FoundRows(every.rows.take(np.array(sorted(first.values()), np.int64)))
+
+
+def joined(parts: Sequence[FoundRows]) -> FoundRows:
+    """Return the rows of all parts, which have the same columns."""
+    return FoundRows(pa.concat_tables([part.rows for part in parts]))
 
 
 @dataclass(frozen=True, slots=True)

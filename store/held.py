@@ -6,13 +6,13 @@ up to the newest commit. The ranking is that of `store.ranking`, on all rows ins
 """
 
 from array import array
-from bisect import insort
+from bisect import bisect_right, insort
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from store.found import FoundRows, NDArray32, cosines
+from store.found import FoundRows, NDArray32, cosines, joined
 from store.models import Memory, Vector
 from store.ranking import (
     NEAREST,
@@ -46,12 +46,13 @@ class HeldRows:
     """All rows that one selection shows.
 
     Args:
-        rows: The rows as of some commit, with their vectors and what a search result shows.
-        words: The words of each row, see `MemoryTable.words_of_each`.
+        dimension: How many numbers a vector has.
+        room: For how many rows to make room at first.
     """
 
-    def __init__(self, rows: FoundRows, words: Sequence[Sequence[str]]) -> None:
-        self._read_first = rows
+    def __init__(self, dimension: int, room: int) -> None:
+        self._shown: list[FoundRows] = []
+        self._starts: list[int] = []
         self._memories: dict[str, Memory] = {}
         self._places: dict[str, int] = {}
         self._conversations: dict[str, list[tuple[str, int]]] = defaultdict(list)
@@ -61,10 +62,9 @@ class HeldRows:
         self._lengths: Integers = np.zeros(0, np.int64)
         self._visible: Flags = np.zeros(0, np.bool_)
         self._has_vector: Flags = np.zeros(0, np.bool_)
-        self._vectors: NDArray32 | None = None
+        self._vectors: NDArray32 = np.zeros((room, dimension), np.float32)
         self._rows = NO_ROWS
         self._valid_until: int | None = None
-        self._append(rows, words)
 
     def __len__(self) -> int:
         return int(self._visible.sum())
@@ -77,7 +77,7 @@ class HeldRows:
     @property
     def dimension(self) -> int:
         """How many numbers a vector has."""
-        return self._matrix.shape[1]
+        return self._vectors.shape[1]
 
     def valid_at(self, now: int) -> bool:
         """Whether nothing has expired since; `now` is in microseconds since 1970."""
@@ -87,8 +87,8 @@ class HeldRows:
         """Return those of these rows that are held, as a search result shows them."""
         known = [row_id for row_id in row_ids if row_id in self._places]
         if unread := [row_id for row_id in known if row_id not in self._memories]:
-            shown = self._read_first.rows.select(HIT_COLUMNS).take([self._places[row_id] for row_id in unread])
-            self._memories.update(zip(unread, from_arrow(shown), strict=True))
+            shown = joined([self._row(self._places[row_id]) for row_id in unread])
+            self._memories.update(zip(unread, from_arrow(shown.rows), strict=True))
         return {row_id: self._memories[row_id] for row_id in known}
 
     def update(self, touched: Iterable[str], visible: FoundRows, words: Sequence[Sequence[str]]) -> None:
@@ -104,12 +104,18 @@ class HeldRows:
             if place is not None:
                 self._memories.pop(row_id, None)
                 self._hide(place)
-        shown = from_arrow(visible.rows.select(HIT_COLUMNS))
-        self._memories.update(zip(visible.column("row_id"), shown, strict=True))
-        self._append(visible, words)
+        self.append(visible, words)
 
-    def _append(self, rows: FoundRows, words: Sequence[Sequence[str]]) -> None:
-        start = len(self._rows.row_ids)
+    def append(self, rows: FoundRows, words: Sequence[Sequence[str]]) -> None:
+        """Add rows that are not held yet.
+
+        Args:
+            rows: The rows, with their vectors and what a search result shows.
+            words: The words of each, see `MemoryTable.words_of_each`.
+        """
+        start = len(self._run_ids)
+        self._shown.append(FoundRows(rows.rows.select(HIT_COLUMNS)))
+        self._starts.append(start)
         properties = rows.properties()
         self._rows = self._rows.followed_by(properties)
         self._run_ids += rows.column("run_id")
@@ -129,10 +135,9 @@ class HeldRows:
     def _add_vectors(self, rows: FoundRows, start: int) -> None:
         vectors, present = rows.vectors()
         count = start + len(vectors)
-        if self._vectors is None or count > len(self._vectors):
-            roomier = np.zeros((count + count // 4, vectors.shape[1]), np.float32)
-            if self._vectors is not None:
-                roomier[:start] = self._vectors[:start]
+        if count > len(self._vectors):
+            roomier = np.zeros((count + count // 8, vectors.shape[1]), np.float32)
+            roomier[:start] = self._vectors[:start]
             self._vectors = roomier
         self._vectors[start:count] = vectors
         self._has_vector = np.append(self._has_vector, present)
@@ -154,9 +159,12 @@ class HeldRows:
             self._conversations[run_id] = rest
             set_neighbours(self._rows.around, [place for _, place in rest])
 
+    def _row(self, place: int) -> FoundRows:
+        part = bisect_right(self._starts, place) - 1
+        return self._shown[part].row(place - self._starts[part])
+
     @property
     def _matrix(self) -> NDArray32:
-        assert self._vectors is not None
         return self._vectors[: len(self._run_ids)]
 
     def ranked(

@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from store.ranking import Ageing, Ranking
     from store.table import MemoryTable
 
-HELD_ROWS = 20_000
-"""Up to so many rows are ranked in memory, over all selections together: about 50 MB (benchmarks/latency.py)."""
+HELD_ROWS = 50_000
+"""Up to so many rows are ranked in memory, over all selections together: 2.5 kB each (benchmarks/scale.py)."""
+
+READ_AT_ONCE = 2_000
+"""Up to so many rows are read by the search that needs them, in some 30 ms; more are read by `Searcher.read_ahead`
+while searches use the indexes."""
 
 HELD_CHANGES = 1_000
 """Rows that were changed since the last search are read one by one up to here; beyond, all are read again."""
@@ -103,6 +107,7 @@ class _Selection:
     version: int = 0
     held: "HeldRows | None" = None
     table_rows: int = 0
+    wanted: View | None = None
 
 
 class Searcher:
@@ -112,12 +117,21 @@ class Searcher:
         table: Where to search.
         half_life_days: After how many days a memory has lost half of what it loses with age; 0 for no ageing.
         hold: No more rows than this are ever read into memory.
+        on_wanted: Called when there is something for `read_ahead` to do.
     """
 
-    def __init__(self, table: "MemoryTable", *, half_life_days: float = 0.0, hold: int = HELD_ROWS) -> None:
+    def __init__(
+        self,
+        table: "MemoryTable",
+        *,
+        half_life_days: float = 0.0,
+        hold: int = HELD_ROWS,
+        on_wanted: Callable[[], None] = lambda: None,
+    ) -> None:
         self._table = table
         self._half_life_days = half_life_days
         self._hold = hold
+        self._on_wanted = on_wanted
         self._selections: OrderedDict[str, _Selection] = OrderedDict()
 
     async def search(self, question: Question, embed: Embed, view: View) -> Hits:
@@ -177,34 +191,49 @@ class Searcher:
     # In memory
 
     async def _newest(self, selection: _Selection, question: Question, view: View, most: int) -> "HeldRows | None":
-        """Return the rows of a selection as of the newest commit; None if there are too many to hold."""
+        """Return the rows of a selection as of the newest commit; None if they are not to be held, or not yet."""
         now = _microseconds(question.now)
         version = await self._table.version()
         held = selection.held
         if held is not None and selection.version == version and held.valid_at(now):
             return held
-        async with selection.reading:  # one reads, the others wait for it
+        if selection.wanted and selection.reading.locked():  # by `read_ahead`, which takes seconds
+            return None
+        async with selection.reading:  # one brings them up, the others wait for it
             version = await self._table.version()
             held = selection.held
             if held is not None and held.valid_at(now) and await self._brought_up(selection, held, version, view):
                 return held
             selection.held = None
-            await self._read(selection, version, view, most)
-            self._make_room(selection)
+            if selection.total is None or selection.version != version:
+                selection.version, selection.total = version, await self._table.count(view.visible)
+            if selection.total <= min(most, READ_AT_ONCE):
+                await self._read(selection, view)
+            elif selection.total <= most:
+                selection.wanted = view
+                self._on_wanted()
             return selection.held
 
-    async def _read(self, selection: _Selection, version: int, view: View, most: int) -> None:
+    async def read_ahead(self) -> None:
+        """Read into memory what recent searches wanted and did not wait for. Not for the path of a call."""
+        for selection in list(self._selections.values()):
+            if selection.wanted:
+                async with selection.reading:
+                    await self._read(selection, selection.wanted)
+                selection.wanted = None
+
+    async def _read(self, selection: _Selection, view: View) -> None:
         from store.held import HeldRows
 
-        table_rows = await self._table.count()
-        total = await self._table.count(view.visible)
-        if total <= most:
-            rows = await self._table.held_rows(view.visible)
+        version, table_rows = await self._table.version(), await self._table.count()
+        held = HeldRows(await self._table.dimension(), await self._table.count(view.visible))
+        async for rows in self._table.held_rows(view.visible):
             words = await self._table.words_of_each(rows.column("search_text"))
-            # Not on the event loop: ten thousand rows take a tenth of a second.
-            selection.held = await anyio.to_thread.run_sync(HeldRows, rows, words)
-            selection.table_rows = table_rows
-        selection.version, selection.total = version, total
+            # Not on the event loop: a thousand rows take 3 ms.
+            await anyio.to_thread.run_sync(held.append, rows, words)
+        selection.held = held
+        selection.version, selection.table_rows, selection.total = version, table_rows, len(held)
+        self._make_room(selection)
 
     async def _brought_up(self, selection: _Selection, held: "HeldRows", version: int, view: View) -> bool:
         """Bring held rows up to a commit; False if they have to be read again."""

@@ -14,10 +14,20 @@ from typing import Any, cast
 
 import anyio
 import lancedb
+import pyarrow as pa
 from lancedb.query import ColumnOrdering, MatchQuery
 
 from store import filters, found, schema
-from store.creation import TEXT_COLUMN, create_indexes, create_table, missing_indexes
+from store.creation import (
+    PROBED_PARTITIONS,
+    TEXT_COLUMN,
+    create_indexes,
+    create_table,
+    make_vector_index,
+    missing_indexes,
+    rows_without_index,
+    vector_index_to_make,
+)
 from store.errors import ConflictError, CorruptionError, SchemaError, StoreError
 from store.filters import Order, Predicate, all_of, one_of
 from store.found import Changes, FoundRows
@@ -26,13 +36,16 @@ from store.models import Fingerprint, Memory, TableStats, Vector
 
 TABLE_NAME = "memories"
 
-PROBED_PARTITIONS = 20
-"""Of the vector index, in each search (benchmarks/scale.py)."""
+MANY_FRAGMENTS = 32
+"""A hundred single-row commits make a search ten times as slow until they are compacted (lancedb 0.40)."""
+
+MANY_WITHOUT_INDEX = 5_000
 
 KEEP_OLD_VERSIONS = timedelta(minutes=10)
 """How long old versions of the table stay: a reader in another process may still be at one."""
 
 _HELD_COLUMNS = tuple(dict.fromkeys((*found.COLUMNS, *schema.HIT_COLUMNS)))
+_HELD_BATCH = 1_000  # the words of so many rows take 10 MB for a moment
 
 
 class MemoryTable:
@@ -184,11 +197,12 @@ class MemoryTable:
             query = self._table.query().where(predicate).select(list(found.COLUMNS))
             return FoundRows(await query.limit(limit).to_arrow())
 
-    async def held_rows(self, predicate: Predicate) -> FoundRows:
-        """Return all rows that match, with all that ranking and showing them in memory takes, see `HeldRows`."""
+    async def held_rows(self, predicate: Predicate) -> AsyncGenerator[FoundRows]:
+        """Yield all rows that match, some at a time, with what ranking and showing them takes, see `HeldRows`."""
         with _translated("search"):
             query = self._table.query().where(predicate).select(list(_HELD_COLUMNS))
-            return FoundRows((await query.to_arrow()).combine_chunks())
+            async for batch in await query.to_batches(max_batch_length=_HELD_BATCH):
+                yield FoundRows(pa.Table.from_batches([batch]))
 
     async def changed_since(self, version: int, predicate: Predicate, limit: int) -> Changes | None:
         """Return what was added or changed after a commit, and what of it matches; None if more than `limit` rows."""
@@ -198,7 +212,9 @@ class MemoryTable:
             touched = await query.limit(limit + 1).to_arrow()
         if touched.num_rows > limit:
             return None
-        visible = await self.held_rows(all_of(since, predicate))
+        with _translated("search"):
+            query = self._table.query().where(all_of(since, predicate)).select(list(_HELD_COLUMNS))
+            visible = FoundRows((await query.to_arrow()).combine_chunks())
         created = cast("list[int]", touched.column("_row_created_at_version").to_pylist())
         ids = {*cast("list[str]", touched.column("row_id").to_pylist()), *visible.column("row_id")}
         return Changes(ids, sum(at > version for at in created), visible)
@@ -236,6 +252,11 @@ class MemoryTable:
         return words if texts else []
 
     # Vectors of one model only
+
+    async def dimension(self) -> int:
+        """Return how many numbers a vector of this table has."""
+        with _translated("read"):
+            return schema.dimension(await self._table.schema())
 
     async def fingerprint(self) -> Fingerprint | None:
         """Return which model made the table's vectors, None if it holds none yet."""
@@ -291,10 +312,15 @@ class MemoryTable:
             by_type=dict(sorted(by_type.items())),
         )
 
-    async def fragments(self) -> int:
-        """Return into how many files the rows are scattered: what compaction brings down."""
+    async def needs_upkeep(self) -> bool:
+        """Whether `compact` would make searches faster: many small files, rows outside an index, a missing index."""
         with _translated("read"):
-            return (await self._storage())["fragment_stats"]["num_fragments"]
+            fragments = (await self._storage())["fragment_stats"]["num_fragments"]
+            return (
+                fragments >= MANY_FRAGMENTS
+                or await rows_without_index(self._table) >= MANY_WITHOUT_INDEX
+                or await vector_index_to_make(self._table) > 0
+            )
 
     async def _storage(self) -> dict[str, Any]:
         # Annotated as an object with attributes, but a dictionary in fact (LanceDB 0.40).
@@ -324,6 +350,8 @@ class MemoryTable:
     async def _optimize(self) -> None:
         with _translated("compact"):
             await self._table.optimize(cleanup_older_than=KEEP_OLD_VERSIONS)
+            if partitions := await vector_index_to_make(self._table):
+                await make_vector_index(self._table, partitions)
 
 
 async def _opened(database: lancedb.AsyncConnection) -> lancedb.AsyncTable | None:

@@ -75,7 +75,7 @@ class Memories:
         self._new_id = new_id
         self._min_score = min_score
         self._commits = 0
-        self._searcher = Searcher(table)
+        self._searcher = Searcher(table, on_wanted=lambda: self.maintenance_due.set())
         self._last_maintenance = Maintenance()
         self.maintenance_due = anyio.Event()
 
@@ -108,13 +108,9 @@ class Memories:
         self, drafts: Sequence[Draft], vectors: Sequence[Vector | None], scope: Scope, source: Source
     ) -> list[Added]:
         now = self._clock()
-        known = await self._table.find(
-            all_of(
-                filters.visible(scope, now),
-                filters.same_place(scope),
-                one_of("content_hash", {content_hash(draft.content) for draft in drafts}),
-            )
-        )
+        hashes = {content_hash(draft.content) for draft in drafts}
+        alike = await self._table.find(all_of(filters.live_in(scope, now), one_of("content_hash", hashes)))
+        known = [memory for memory in alike if memory.run_id == scope.run_id]
         ids = await self._unused_ids(len(drafts))
         added: list[Added] = []
         for draft, vector, memory_id in zip(drafts, vectors, ids, strict=True):
@@ -370,9 +366,10 @@ class Memories:
         commits, self._commits = self._commits, 0
         self.maintenance_due = anyio.Event()
         try:
+            await self._searcher.read_ahead()
             embedded = await self._vectors.embed_pending()
             # Whoever made them: many short sessions leave as many fragments as a long one.
-            due = await self._table.fragments() >= COMMITS_UNTIL_MAINTENANCE
+            due = await self._table.needs_upkeep()
             self._last_maintenance = Maintenance(embedded, compacted=due and await self._table.compact())
         except StoreError as error:
             self._commits += commits

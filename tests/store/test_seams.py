@@ -49,7 +49,7 @@ async def test_compaction_that_a_writer_preempts_is_done_again_while_writers_wai
     for number in range(3):
         await preempted.insert([memory(str(number))])
     assert await preempted.compact()
-    assert await preempted.fragments() == 1
+    assert (await preempted.stats()).fragments == 1
     preempted.close()
 
 

@@ -1,4 +1,5 @@
 import tempfile
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -217,12 +218,12 @@ async def test_rows_read_before_a_commit_are_not_held_after_it(filled: MemoryTab
     reading, committed = anyio.Event(), anyio.Event()
 
     class Slow(MemoryTable):
-        async def held_rows(self, predicate: str) -> FoundRows:
-            rows = await super().held_rows(predicate)
-            if not committed.is_set():
-                reading.set()
-                await committed.wait()
-            return rows
+        async def held_rows(self, predicate: str) -> AsyncGenerator[FoundRows]:
+            async for rows in super().held_rows(predicate):
+                if not committed.is_set():
+                    reading.set()
+                    await committed.wait()
+                yield rows
 
     slow = await Slow.open(filled.folder)
     searcher = Searcher(slow)

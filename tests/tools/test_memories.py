@@ -144,7 +144,7 @@ async def test_many_commits_ask_for_maintenance_which_compacts(memories: Memorie
         await add(memories, f"fact number {number}")
     assert memories.maintenance_due.is_set()
     assert (await memories.maintain()).compacted
-    assert await table.fragments() == 1
+    assert (await table.stats()).fragments == 1
     assert not memories.maintenance_due.is_set()
     assert not (await memories.maintain()).compacted
     assert await table.count(filters.current()) == COMMITS_UNTIL_MAINTENANCE

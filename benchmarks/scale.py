@@ -1,0 +1,142 @@
+"""What size costs: `uv run python -m benchmarks.scale --sizes 1000 10000 100000 1000000`.
+
+For each size a store is bulk-loaded with clustered vectors, see `benchmarks.sample.bulk_load`, and then used over
+stdio by the official client: searches by one who owns half of all memories, searches by one who owns fifty of them,
+and adds. Against a call that does nothing and against an exact search with numpy over the first user's vectors, in
+the same run. Recall is that of the store's own search for the nearest vectors, against the exact one.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import anyio
+import numpy as np
+from mcp import Client
+
+from benchmarks.latency import client_of, timed
+from benchmarks.report import p50, p95, print_table, resident_megabytes
+from benchmarks.sample import SEARCHER, SMALL, bulk_load, questions, statements
+from store import filters
+from store.clock import utc_now
+from store.embedders.onnx import bundled
+from store.models import Scope
+from store.search import NEAREST_FOUND
+from store.table import MemoryTable
+
+WARM_SECONDS = 4
+"""After a server's first search of a large scope it reads ahead for a while, see `Searcher.read_ahead`."""
+
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
+    parser.add_argument("--calls", type=int, default=100, help="searches at each size")
+    parser.add_argument("--folder", type=Path, default=None, help="where stores are made, for a disk with room")
+    arguments = parser.parse_args()
+    print(f"{arguments.calls} searches each, {os.cpu_count()} cores, Python {sys.version.split()[0]}\n")
+    anyio.run(_measure, arguments.sizes, arguments.calls, arguments.folder)
+
+
+async def _measure(sizes: list[int], calls: int, parent: Path | None) -> None:
+    speed: list[tuple[str, ...]] = []
+    size_of: list[tuple[str, ...]] = []
+    medians: dict[int, float] = {}
+    for size in sizes:
+        with tempfile.TemporaryDirectory(dir=parent) as folder:
+            started = time.perf_counter()
+            table = await bulk_load(Path(folder), size)
+            loaded = time.perf_counter()
+            while await table.needs_upkeep():
+                await table.compact()
+            built = time.perf_counter()
+            exact, recall = await _against_exact(table, calls)
+            table.close()
+            async with client_of("benchmarks.bare_server", folder) as bare:
+                base = p50(await timed(lambda _, bare=bare: bare.call_tool("nothing", {}), 200))
+            async with client_of("server.stdio", folder) as client:
+                measured = await _calls(client, calls)
+                megabytes = resident_megabytes(_child("server.stdio"))
+            on_disk = _megabytes_of(Path(folder))
+        for name, seconds in {"search with numpy, in process": exact, **measured}.items():
+            times = [f"{1_000 * value:.1f} ms" for value in (p50(seconds), p95(seconds))]
+            speed.append((f"{size:,}", name, *times, f"{p50(seconds) / base:.1f}", f"{p50(seconds) / p50(exact):.1f}"))
+        medians[size] = p50(measured["search_memory"])
+        size_of.append(
+            (
+                f"{size:,}",
+                f"{1_000 * base:.2f} ms",
+                f"{recall:.3f}",
+                f"{loaded - started:.0f} s",
+                f"{built - loaded:.1f} s",
+                f"{on_disk:.0f} MB",
+                f"{megabytes:.0f} MB",
+            )
+        )
+    print_table(("memories", "call", "p50", "p95", "x nothing", "x numpy"), speed)
+    print()
+    print_table(("memories", "nothing", "recall@10", "bulk load", "indexes", "on disk", "resident"), size_of)
+    print()
+    first = medians[sizes[0]]
+    print_table(
+        ("memories", "search, x smallest"), [(f"{size:,}", f"{one / first:.1f}") for size, one in medians.items()]
+    )
+
+
+def _megabytes_of(folder: Path) -> float:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
+
+
+def _child(module: str) -> int:
+    """Return the process id of the server that the client has started."""
+    listing = ["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())]
+    lines = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.splitlines()
+    return int(next(line for line in lines if module in line).split()[0])
+
+
+async def _against_exact(table: MemoryTable, calls: int) -> tuple[list[float], float]:
+    """Return the seconds of exact searches, and how much of the exact top 10 the table's own search finds."""
+    mine = filters.visible(Scope(SEARCHER), utc_now())
+    found = await table.found_rows(mine, await table.count(mine))
+    matrix, _ = found.vectors()
+    row_ids = np.array(found.column("row_id"))
+    vectors = [await bundled().embed_query(question) for question in questions(calls, seed=5)]
+    seconds: list[float] = []
+    hits = 0
+    for vector in vectors:
+        started = time.perf_counter()
+        cosines = matrix @ np.asarray(vector, np.float32)
+        best = set(row_ids[np.argpartition(-cosines, 10)[:10]].tolist())
+        seconds.append(time.perf_counter() - started)
+        nearest = await table.nearest(vector, mine, NEAREST_FOUND)
+        closest = np.argsort(-(nearest.vectors()[0] @ np.asarray(vector, np.float32)))[:10]
+        ids = nearest.column("row_id")
+        hits += len(best & {ids[place] for place in closest.tolist()})
+    return seconds, hits / (10 * calls)
+
+
+async def _calls(client: Client, calls: int) -> dict[str, list[float]]:
+    asked, texts = questions(calls), statements(calls, seed=7)
+    for user in (SEARCHER, SMALL):
+        await client.call_tool("search_memory", {"query": "warm up", "user_id": user})
+    await anyio.sleep(WARM_SECONDS)
+    return {
+        "search_memory": await timed(lambda n: client.call_tool("search_memory", {"query": asked[n]}), calls),
+        "search_memory, a user of 50": await timed(
+            lambda n: client.call_tool("search_memory", {"query": asked[n], "user_id": SMALL}), calls
+        ),
+        "add_memory": await timed(lambda n: client.call_tool("add_memory", {"content": f"New: {texts[n]}"}), calls),
+        "search_memory after these": await timed(
+            lambda n: client.call_tool("search_memory", {"query": asked[n] + " now"}), calls
+        ),
+    }
+
+
+if __name__ == "__main__":
+    main()
