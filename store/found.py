@@ -2,7 +2,7 @@
 # Arrow is only partly typed.
 # pyright: reportUnknownMemberType=false
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -96,12 +96,12 @@ class Changes:
     Attributes:
         row_ids: The rows that were added or changed, by whatever user.
         new: How many of them were added.
-        visible: Those of them that a selection shows now, with `COLUMNS` and what a search result shows.
+        visible: Those of them that a selection shows now, with `COLUMNS` and what a search result shows, in parts.
     """
 
-    row_ids: Collection[str]
+    row_ids: Sequence[str]
     new: int
-    visible: FoundRows
+    visible: Sequence[FoundRows]
 
 
 NDArray32 = np.ndarray[tuple[int, int], np.dtype[np.float32]]

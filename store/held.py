@@ -91,20 +91,13 @@ class HeldRows:
             self._memories.update(zip(unread, from_arrow(shown.rows), strict=True))
         return {row_id: self._memories[row_id] for row_id in known}
 
-    def update(self, touched: Iterable[str], visible: FoundRows, words: Sequence[Sequence[str]]) -> None:
-        """Bring the rows up to a newer commit.
-
-        Args:
-            touched: The ids of all rows that were changed or added since.
-            visible: Those of them that the selection shows now.
-            words: The words of each visible one.
-        """
-        for row_id in touched:
+    def remove(self, row_ids: Iterable[str]) -> None:
+        """Forget rows that may have changed; those that are not held do not matter."""
+        for row_id in row_ids:
             place = self._places.pop(row_id, None)
             if place is not None:
                 self._memories.pop(row_id, None)
                 self._hide(place)
-        self.append(visible, words)
 
     def append(self, rows: FoundRows, words: Sequence[Sequence[str]]) -> None:
         """Add rows that are not held yet.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from store.ranking import Ageing, Ranking
     from store.table import MemoryTable
 
-HELD_ROWS = 50_000
+HELD_ROWS = 60_000
 """Up to so many rows are ranked in memory, over all selections together: 2.5 kB each (benchmarks/scale.py)."""
 
 READ_AT_ONCE = 2_000
@@ -245,10 +245,12 @@ class Searcher:
             return False  # too much, or rows were erased, which leaves no trace of its own
         if held.outdated > len(held) // 4 + HELD_CHANGES:
             return False
-        if len(changed.visible) and held.dimension != changed.visible.dimension:
+        if any(rows.dimension != held.dimension for rows in changed.visible):
             return False
-        words = await self._table.words_of_each(changed.visible.column("search_text"))
-        held.update(changed.row_ids, changed.visible, words)
+        words = [await self._table.words_of_each(rows.column("search_text")) for rows in changed.visible]
+        held.remove(changed.row_ids)
+        for rows, its_words in zip(changed.visible, words, strict=True):
+            held.append(rows, its_words)
         selection.version, selection.table_rows, selection.total = version, table_rows, len(held)
         return True
 

@@ -212,11 +212,10 @@ class MemoryTable:
             touched = await query.limit(limit + 1).to_arrow()
         if touched.num_rows > limit:
             return None
-        with _translated("search"):
-            query = self._table.query().where(all_of(since, predicate)).select(list(_HELD_COLUMNS))
-            visible = FoundRows((await query.to_arrow()).combine_chunks())
+        ids = cast("list[str]", touched.column("row_id").to_pylist())
         created = cast("list[int]", touched.column("_row_created_at_version").to_pylist())
-        ids = {*cast("list[str]", touched.column("row_id").to_pylist()), *visible.column("row_id")}
+        # By id, which is indexed; the commit of a row is not.
+        visible = [rows async for rows in self.held_rows(all_of(one_of("row_id", ids), predicate))] if ids else []
         return Changes(ids, sum(at > version for at in created), visible)
 
     async def conversations(self, predicate: Predicate, limit: int) -> list[list[str]]:

@@ -109,9 +109,13 @@ class Memories:
     ) -> list[Added]:
         now = self._clock()
         hashes = {content_hash(draft.content) for draft in drafts}
-        alike = await self._table.find(all_of(filters.live_in(scope, now), one_of("content_hash", hashes)))
-        known = [memory for memory in alike if memory.run_id == scope.run_id]
-        ids = await self._unused_ids(len(drafts))
+        ids = [self._new_id() for _ in drafts]
+        known: list[Memory] = []
+        # Most often neither is there: one question for both.
+        if await self._table.count(filters.any_of(one_of("content_hash", hashes), one_of("memory_id", ids))):
+            alike = await self._table.find(all_of(filters.live_in(scope, now), one_of("content_hash", hashes)))
+            known = [memory for memory in alike if memory.run_id == scope.run_id]
+            ids = await self._unused_ids(len(drafts))
         added: list[Added] = []
         for draft, vector, memory_id in zip(drafts, vectors, ids, strict=True):
             same = next((memory for memory in known if versions.says_the_same(memory, draft)), None)
