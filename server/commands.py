@@ -264,13 +264,7 @@ def restore(
 
 def _selection(types: list[str] | None, tags: list[str] | None, since: str, until: str) -> "Selection":
     from store.clock import utc_now
-    from store.filters import Selection
-    from tools import guards, times
+    from tools import guards
+    from tools.arguments import selection
 
-    now = utc_now()
-    return Selection(
-        types=guards.types(types or []),
-        tags=guards.tags(tags or []),
-        since=times.bound("since", since, now),
-        until=times.bound("until", until, now, end=True),
-    )
+    return selection(utc_now(), types=guards.types(types or []), tags=tags or [], since=since, until=until)

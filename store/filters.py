@@ -5,7 +5,7 @@ a quote inside is doubled, and nothing else is special: no backslash escapes, an
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -167,16 +167,39 @@ def beyond(order: Order, value: datetime | float, row_id: str) -> Predicate:
     return any_of(f"{column} {comparison} {literal}", all_of(f"{column} = {literal}", f"row_id > {quote(row_id)}"))
 
 
+def metadata_pairs(metadata: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the keys of a JSON object, each with its value in a form that is the same for equal values.
+
+    The column `metadata_pairs` holds these: to ask for one is to ask for a key with exactly this value.
+    """
+    return tuple(
+        json.dumps({key: _number(value)}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        for key, value in metadata.items()
+    )
+
+
+def _number(value: object) -> object:
+    """Return 1 for 1.0, as JSON does not tell them apart."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _has(column: str, value: str) -> Predicate:
+    return f"array_has({column}, {quote(value)})"
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """What a caller narrows a search or a list by. Empty fields do not narrow.
 
     `since` and `until` bound the date of the event (`occurred_at`, else `created_at`): from `since`, and before
-    `until`. `tags` must all be present.
+    `until`. `tags` must all be present, or with `any_tag` one of them. `metadata` are pairs, see `metadata_pairs`, that
+    must all be present.
     """
 
     types: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    any_tag: bool = False
+    metadata: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
 
@@ -185,7 +208,8 @@ class Selection:
         happened_at = "coalesce(occurred_at, created_at)"
         return all_of(
             one_of("type", self.types) if self.types else "",
-            *(f"array_has(tags, {quote(tag)})" for tag in self.tags),
+            (any_of if self.any_tag else all_of)(*(_has("tags", tag) for tag in self.tags)),
+            *(_has("metadata_pairs", pair) for pair in self.metadata),
             f"{happened_at} >= {instant(self.since)}" if self.since else "",
             f"{happened_at} < {instant(self.until)}" if self.until else "",
         )

@@ -107,9 +107,8 @@ class Fingerprint:
     model: str
     dimension: int
     normalised: bool = True
-    cosine_range: tuple[float, float] = field(default=(0.1, 0.8), compare=False)
-    """Below are unrelated texts, above paraphrases (`store.embedders.calibration`); the default is the bundled model's,
-    chosen on LoCoMo (benchmarks/retrieval.py)."""
+    cosine_range: tuple[float, float] = field(default=(0.0, 1.0), compare=False)
+    """Below are unrelated texts, above answers and paraphrases, see `store.embedders.calibration`."""
 
     def __str__(self) -> str:
         return f"{self.provider}:{self.model} ({self.dimension} dimensions)"

@@ -39,6 +39,7 @@ def table_schema() -> pa.Schema:
             pa.field("type", pa.string(), nullable=False),
             pa.field("tags", pa.list_(pa.string())),
             pa.field("metadata", pa.string(), nullable=False),
+            pa.field("metadata_pairs", pa.list_(pa.string())),
             pa.field("user_id", pa.string(), nullable=False),
             pa.field("project", pa.string(), nullable=False),
             pa.field("agent_id", pa.string(), nullable=False),
@@ -141,6 +142,7 @@ def _to_row(memory: Memory) -> dict[str, object]:
         "type": memory.type,
         "tags": list(memory.tags),
         "metadata": canonical_json(memory.metadata),
+        "metadata_pairs": list(filters.metadata_pairs(memory.metadata)),
         "user_id": memory.user_id,
         "project": memory.project,
         "agent_id": memory.agent_id,
@@ -198,7 +200,7 @@ def _utc(moment: datetime | None) -> datetime | None:
 
 
 COLUMNS: tuple[str, ...] = tuple(
-    name for name in table_schema().names if name not in ("vector", "search_text", "live_scope")
+    name for name in table_schema().names if name not in ("vector", "search_text", "live_scope", "metadata_pairs")
 )
 """What reading a memory selects: all but the columns that only search needs."""
 

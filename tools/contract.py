@@ -105,20 +105,25 @@ def _published(output: dict[str, Any]) -> dict[str, Any]:
     """
     compact = _without(output, _OUTPUT_NOISE)
     entries = {
-        f"#/$defs/{name}": {"type": "object", "properties": _required(entry)}
+        f"#/$defs/{name}": {"type": "object", "properties": _told_by_output(entry)}
         for name, entry in compact.pop("$defs", {}).items()
     }
     for value in compact["properties"].values():
         if "items" in value:
             value["items"] = entries.get(value["items"].get("$ref"), value["items"])
     compact["properties"] = {
-        name: {"type": "object"} if "$ref" in value else value for name, value in _required(compact).items()
+        name: {"type": "object"} if "$ref" in value else value for name, value in _told_by_output(compact).items()
     }
+    compact["required"] = list(compact["properties"])
     return compact
 
 
-def _required(schema: dict[str, Any]) -> dict[str, Any]:
-    return {name: schema["properties"][name] for name in schema["required"]}
+_SAID_ELSEWHERE = frozenset({"type", "created_at", "updated_at", "notice"})
+"""Fields that input schemas explain already, and the one that is for the model alone."""
+
+
+def _told_by_output(schema: dict[str, Any]) -> dict[str, Any]:
+    return {name: schema["properties"][name] for name in schema["required"] if name not in _SAID_ELSEWHERE}
 
 
 def _without(schema: dict[str, Any], noise: frozenset[str]) -> dict[str, Any]:

@@ -5,10 +5,19 @@ from typing import Annotated
 from mcp.types import CallToolResult, ToolAnnotations
 from pydantic import Field
 
-from store.filters import Selection
 from store.models import Memory, Scope
-from tools import guards, times
-from tools.arguments import AgentFilter, ProjectFilter, Since, TagsFilter, Types, Until
+from tools import guards
+from tools.arguments import (
+    AgentFilter,
+    AnyTag,
+    MetadataFilter,
+    ProjectFilter,
+    Since,
+    TagsFilter,
+    TypesFilter,
+    Until,
+    selection,
+)
 from tools.budget import RESULT_TOKENS, Shortened, fit
 from tools.callers import Access
 from tools.contract import StrictTool, answer, strict_tool
@@ -31,13 +40,15 @@ def list_tool(access: Access) -> StrictTool:
 
     async def list_memories(
         memory_id: Annotated[str, Field(description="Show all versions of this memory instead")] = "",
-        types: Types = [],  # noqa: B006 - pydantic copies defaults; a plain [] keeps the schema free of unions
+        types: TypesFilter = [],  # noqa: B006 - pydantic copies defaults; a plain [] keeps the schema free of unions
         tags: TagsFilter = [],  # noqa: B006
+        any_tag: AnyTag = False,
+        metadata: MetadataFilter = {},  # noqa: B006
         since: Since = "",
         until: Until = "",
         sort: Sort = "newest",
         limit: Annotated[int, Field(description="1 to 100")] = 20,
-        cursor: Annotated[str, Field(description="next_cursor of the page before")] = "",
+        cursor: Annotated[str, Field(description="next_cursor of the last page")] = "",
         include_deleted: Annotated[bool, Field(description="Also deleted and expired ones")] = False,
         user_id: str = "",
         project: ProjectFilter = "",
@@ -50,11 +61,8 @@ def list_tool(access: Access) -> StrictTool:
         now = access.clock()
         caller = access.caller()
         scope = caller.scope(user_id, project, agent_id, run_id)
-        selection = Selection(
-            types=tuple(types),
-            tags=guards.tags(tags),
-            since=times.bound("since", since, now),
-            until=times.bound("until", until, now, end=True),
+        narrowed = selection(
+            now, types=guards.types(types), tags=tags, any_tag=any_tag, metadata=metadata, since=since, until=until
         )
         memories = await access.memories()
         if memory_id:
@@ -62,7 +70,7 @@ def list_tool(access: Access) -> StrictTool:
             return answer(history_results(await memories.history(guards.memory_id(memory_id), scope), scope))
         page = await memories.page(
             scope,
-            selection=selection,
+            selection=narrowed,
             sort=sort,
             limit=guards.limit(limit),
             cursor=cursor,

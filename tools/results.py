@@ -40,6 +40,7 @@ class MemoryResult(BaseModel):
     run_id: str = ""
     metadata: dict[str, Any] = {}
     signals: dict[str, float] = {}
+    why: str = ""
 
 
 class SimilarResult(BaseModel):
@@ -170,9 +171,24 @@ def full_fields(memory: Memory, *, alone: bool = False) -> dict[str, Any]:
     return fields | ({"metadata": dict(memory.metadata)} if alone or small else {})
 
 
-def signals(hit: Hit) -> dict[str, float]:
-    """Return what a hit's score was made of: what its meaning and its words say, each in [0, 1]."""
-    return {"meaning": round(hit.meaning, 3), "words": round(hit.words, 3)}
+def explained(hit: Hit) -> dict[str, Any]:
+    """Return the fields that say why a hit ranks where it does.
+
+    `signals`: what its meaning and its words say, each in [0, 1], and what its conversation, and then importance,
+    pinning and age, made of the mean of the two. `why`: the same in words.
+    """
+    signals = {"meaning": hit.meaning, "words": hit.words, "conversation": hit.lent, "nudge": hit.nudge}
+    parts = [f"meaning {hit.meaning:.2f}, words {hit.words:.2f}"]
+    for change, reason in (
+        (hit.lent, "what stands next to it" if hit.memory.run_id else "standing alone"),
+        (hit.nudge, "importance, pinning or age"),
+    ):
+        if abs(change) >= _WORTH_TELLING:
+            parts.append(f"{change:+.2f} for {reason}")
+    return {"signals": {name: round(value, 3) for name, value in signals.items()}, "why": "; ".join(parts)}
+
+
+_WORTH_TELLING = 0.005
 
 
 def any_shortened(results: Iterable[MemoryResult]) -> bool:

@@ -5,10 +5,21 @@ from typing import Annotated, Literal
 from mcp.types import CallToolResult, ToolAnnotations
 from pydantic import Field
 
-from store.filters import Selection
 from store.models import Scope
 from tools import guards, times
-from tools.arguments import AgentFilter, ProjectFilter, RunFilter, Since, TagsFilter, Types, Until, UserId
+from tools.arguments import (
+    AgentFilter,
+    AnyTag,
+    MetadataFilter,
+    ProjectFilter,
+    RunFilter,
+    Since,
+    TagsFilter,
+    Types,
+    Until,
+    UserId,
+    selection,
+)
 from tools.budget import fit
 from tools.callers import Access
 from tools.contract import StrictTool, answer, strict_tool
@@ -17,10 +28,10 @@ from tools.results import (
     NOTICE,
     SearchResults,
     any_shortened,
+    explained,
     full_fields,
     memory_result,
     scope_result,
-    signals,
 )
 
 Detail = Literal["brief", "normal", "full"]
@@ -37,6 +48,8 @@ def search_tool(access: Access) -> StrictTool:
         limit: Annotated[int, Field(description="1 to 100")] = 10,
         types: Types = [],  # noqa: B006 - pydantic copies defaults; a plain [] keeps the schema free of unions
         tags: TagsFilter = [],  # noqa: B006
+        any_tag: AnyTag = False,
+        metadata: MetadataFilter = {},  # noqa: B006
         since: Since = "",
         until: Until = "",
         as_of: Annotated[str, Field(description="Search what was current at this ISO date")] = "",
@@ -54,17 +67,12 @@ def search_tool(access: Access) -> StrictTool:
         """
         now = access.clock()
         scope = access.caller().scope(user_id, project, agent_id, run_id)
-        selection = Selection(
-            types=tuple(types),
-            tags=guards.tags(tags),
-            since=times.bound("since", since, now),
-            until=times.bound("until", until, now, end=True),
-        )
-        question = guards.search_query(query, selection)
+        narrowed = selection(now, types=types, tags=tags, any_tag=any_tag, metadata=metadata, since=since, until=until)
+        question = guards.search_query(query, narrowed)
         outcome = await (await access.memories()).search(
             question,
             scope,
-            selection=selection,
+            selection=narrowed,
             as_of=times.bound("as_of", as_of, now, end=True),
             limit=guards.limit(limit),
             min_score=None if min_score == -1 else guards.fraction("min_score", min_score),
@@ -91,7 +99,7 @@ def search_results(outcome: SearchOutcome, scope: Scope, detail: Detail, query: 
             hit.memory,
             text,
             score=round(hit.score, 3),
-            **(full_fields(hit.memory) | {"signals": signals(hit)} if detail == "full" else {}),
+            **(full_fields(hit.memory) | explained(hit) if detail == "full" else {}),
         )
         for hit, text in zip(outcome.hits, texts, strict=True)
     ]

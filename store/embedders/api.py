@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from store.embedders.calibration import PROBES, cosine_range
 from store.errors import ProviderAuthError, ProviderError, ProviderOutputError, ProviderUnavailableError
 from store.models import Fingerprint, Vector
 
@@ -35,6 +36,7 @@ class ApiEmbedder:
         self._timeout = timeout
         self._retries = retries
         self._dimension: int | None = None
+        self._fingerprint: Fingerprint | None = None
 
     @property
     def name(self) -> str:
@@ -42,15 +44,16 @@ class ApiEmbedder:
         return f"openai:{self._model}"
 
     async def fingerprint(self) -> Fingerprint:
-        """Return which model this is; asks the API for one embedding the first time, to learn the dimension.
+        """Return which model this is; asks the API for a dozen embeddings the first time, to learn the dimension
+        and the range of the cosines.
 
         Raises:
             ProviderError: The API refused, can't be reached, or answered with something else.
         """
-        if self._dimension is None:
-            await self._request(["dimension"])
-        assert self._dimension is not None
-        return Fingerprint("openai", self._model, self._dimension)
+        if self._fingerprint is None:
+            vectors = await self._request(PROBES)
+            self._fingerprint = Fingerprint("openai", self._model, len(vectors[0]), cosine_range=cosine_range(vectors))
+        return self._fingerprint
 
     async def embed_documents(self, texts: Sequence[str]) -> list[Vector]:
         """Return one vector for each text, normalised to length 1."""

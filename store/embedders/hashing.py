@@ -22,7 +22,7 @@ class HashingEmbedder:
 
     async def fingerprint(self) -> Fingerprint:
         """Return the fingerprint of this dimension."""
-        return Fingerprint("hashing", "words", self._dimension)
+        return Fingerprint("hashing", "words", self._dimension, cosine_range=(0.1, 0.8))
 
     async def embed_documents(self, texts: Sequence[str]) -> list[Vector]:
         """Return one vector of length 1 for each text."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
+from store.embedders.calibration import PROBES, cosine_range
 from store.embedders.folder import ModelFolder, inspect
 from store.errors import ProviderUnavailableError
 from store.models import Fingerprint, Vector
@@ -22,6 +23,9 @@ BUNDLED_FOLDER = Path(__file__).parent / "bundled"
 BUNDLED_NAME = "all-MiniLM-L6-v2-int8"
 BUNDLED_TOKENS = 256
 """What the model was trained with; its tokenizer would let 512 through."""
+
+BUNDLED_RANGE = (0.1, 0.8)
+"""Chosen on LoCoMo (benchmarks/retrieval.py), and what `store.embedders.calibration` finds, within 0.02."""
 
 _BATCH = 32  # texts a run; larger batches pad short texts to long ones (900 texts a second at 32, measured)
 
@@ -35,8 +39,14 @@ class _Loaded:
 class OnnxEmbedder:
     """A model of fastembed's, loaded in a worker thread when it is first needed."""
 
-    def __init__(self, name: str, load: Callable[[], "tuple[TextEmbedding, str]"]) -> None:
+    def __init__(
+        self,
+        name: str,
+        load: Callable[[], "tuple[TextEmbedding, str]"],
+        cosine_range: tuple[float, float] | None = None,
+    ) -> None:
         self._name = name
+        self._cosine_range = cosine_range
         self._load = load
         self._loading = anyio.Lock()
         self._loaded: _Loaded | None = None
@@ -85,8 +95,11 @@ class OnnxEmbedder:
     def _load_now(self) -> _Loaded:
         with _translated(self._name, "loaded"):
             model, identity = self._load()
-            dimension = len(next(iter(model.query_embed("dimension"))))
-        return _Loaded(model, Fingerprint("fastembed", identity, dimension))
+            if self._cosine_range:
+                dimension = len(next(iter(model.query_embed("dimension"))))
+                return _Loaded(model, Fingerprint("fastembed", identity, dimension, cosine_range=self._cosine_range))
+            vectors = [vector.tolist() for vector in model.passage_embed(list(PROBES), batch_size=_BATCH)]
+        return _Loaded(model, Fingerprint("fastembed", identity, len(vectors[0]), cosine_range=cosine_range(vectors)))
 
 
 def bundled() -> OnnxEmbedder:
@@ -100,7 +113,7 @@ def bundled() -> OnnxEmbedder:
         # search that runs beside and after it (benchmarks/latency.py: a tenth of the whole call).
         return _from_folder(BUNDLED_FOLDER, known, threads=1), BUNDLED_NAME
 
-    return OnnxEmbedder("bundled", load)
+    return OnnxEmbedder("bundled", load, BUNDLED_RANGE)
 
 
 def from_hub(model: str) -> OnnxEmbedder:

@@ -171,6 +171,28 @@ async def test_a_selection_by_type_and_tags_wants_all_tags(table: MemoryTable) -
     assert await ids(table, Selection(types=("event",)).predicate()) == ["1", "2"]
     assert await ids(table, Selection(types=("event", "fact"), tags=("a",)).predicate()) == ["1", "2", "3"]
     assert await ids(table, Selection(tags=("a", "b")).predicate()) == ["1"]
+    assert await ids(table, Selection(tags=("a", "b", "z"), any_tag=True).predicate()) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_metadata_is_matched_by_key_and_value(table: MemoryTable, text: str) -> None:
+    await table.insert(
+        [
+            memory("both", metadata={"n": 1, text or "key": text}),
+            memory("number", metadata={"n": 1.0}),
+            memory("text", metadata={"n": "1"}),
+            memory("inside", metadata={"more": {"n": 1, text or "key": text}}),
+            memory("none"),
+        ]
+    )
+
+    async def matching(**metadata: object) -> list[str]:
+        return await ids(table, Selection(metadata=filters.metadata_pairs(metadata)).predicate())
+
+    assert await matching(n=1) == await matching(n=1.0) == ["both", "number"]
+    assert await matching(**{"n": 1, text or "key": text}) == ["both"]
+    assert await matching(more={text or "key": text, "n": 1}) == ["inside"]
+    assert await matching(n=2) == []
 
 
 @pytest.mark.parametrize("descending", [True, False])

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +33,27 @@ def test_a_window_shows_what_matched_and_where_it_was_cut() -> None:
     assert shown.text.startswith("…")
     assert shown.text.endswith("…")
     assert tokens(shown.text) <= 160
+
+
+@pytest.mark.parametrize(
+    ("query", "seen"),
+    [
+        ("What does the doctor say of hiking?", "hiked up to the hut"),
+        ("What is the doctor called?", "Doctor Weber"),
+        ("山の天気", "山の天気は晴れ"),
+    ],
+)
+def test_the_window_is_where_the_words_that_tell_something_are(query: str, seen: str) -> None:
+    filler = "the what is of a does " * 150
+    text = f"{filler}we hiked up to the hut {filler} Doctor Weber {filler} 山の天気は晴れ {filler}"
+    [shown] = fit([text], 200, query=query)
+    assert seen in shown.text
+
+
+def test_the_window_shows_most_of_the_words_at_once() -> None:
+    text = "tea " + "x " * 2_000 + "green tea from Kyoto " + "y " * 2_000
+    [shown] = fit([text], 200, query="green tea from Kyoto")
+    assert "green tea from Kyoto" in shown.text
 
 
 def test_other_scripts_cost_a_token_a_character() -> None:

@@ -68,6 +68,8 @@ async def test_detail_full_shows_signals_version_and_metadata(tools: Tools) -> N
     assert (hit["version"], hit["metadata"], hit["importance"]) == (1, {"source": "chat"}, 0.9)
     assert hit["signals"]["words"] == 1.0
     assert 0 <= hit["signals"]["meaning"] <= 1
+    assert hit["why"].startswith(f"meaning {hit['signals']['meaning']:.2f}, words 1.00; -0.")
+    assert "standing alone" in hit["why"]
 
 
 async def test_an_exact_duplicate_returns_the_memory_that_is_there(tools: Tools) -> None:
