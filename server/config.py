@@ -51,6 +51,18 @@ class Settings(BaseModel):
     min_score: float = Field(
         DEFAULT_MIN_SCORE, ge=0, le=1, description="Hits below this score are left out of a search."
     )
+    recency_half_life: float = Field(
+        0.0,
+        ge=0,
+        le=36_500,
+        description="Days after which a memory has lost half of what it can lose with age, which is three tenths of "
+        "its score; 0: age does not matter.",
+    )
+    reranker: str = Field(
+        "",
+        description="`fastembed:MODEL` or `fastembed:/local/folder`: a cross-encoder that puts the best hits into a "
+        "better order, slower; empty for none.",
+    )
     legacy: bool = Field(
         False,
         description="Serve only the handshake protocol over stdio, for clients that send `server/discover` and "

@@ -14,6 +14,7 @@ from store.embedders.base import Embedder
 from store.embedders.choice import ApiAccess, choose_embedder
 from store.errors import ConfigError
 from store.ids import TimeOrderedIds
+from store.reranker import choose_reranker
 from tools.memories import Memories
 
 
@@ -62,9 +63,17 @@ async def open_memories(settings: Settings) -> Memories:
     quiet_libraries()
     from store.table import MemoryTable  # imports LanceDB, which takes more than a second
 
-    embedder = chosen_embedder(settings)
+    embedder, reranker = chosen_embedder(settings), choose_reranker(settings.reranker)
     table = await MemoryTable.open(settings.store)
-    return Memories(table, embedder, clock=utc_now, new_id=TimeOrderedIds(), min_score=settings.min_score)
+    return Memories(
+        table,
+        embedder,
+        clock=utc_now,
+        new_id=TimeOrderedIds(),
+        min_score=settings.min_score,
+        half_life_days=settings.recency_half_life,
+        reranker=reranker,
+    )
 
 
 class LateMemories:

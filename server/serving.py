@@ -20,6 +20,7 @@ from server.opening import LateMemories, chosen_embedder, prepare_folder
 from server.wire import DrainedReader, EndableInput, InFlight, NotingWriter
 from store.clock import utc_now
 from store.models import Scope
+from store.reranker import choose_reranker
 from tools.callers import Access
 
 DRAIN_SECONDS = 1.0
@@ -39,7 +40,8 @@ def run(settings: Settings) -> None:
         ConfigError: The store's folder can't be used.
     """
     prepare_folder(settings.store)
-    chosen_embedder(settings)  # a wrong setting is told now, not at the first call
+    chosen_embedder(settings)  # wrong settings are told now, not at the first call
+    choose_reranker(settings.reranker)
     if sys.stdin.isatty():
         print(  # noqa: T201 - stderr, for a person who started it by hand
             "souvenir-mcp waits for an MCP client on stdin. To try it out: souvenir demo", file=sys.stderr

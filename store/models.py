@@ -88,7 +88,8 @@ class Hit:
     """A memory that a search returns, its score in [0, 1], and what the score was made of.
 
     `meaning` and `words` are in [0, 1] too: what each of them says by itself. `lent` is what the neighbours in its
-    conversation made of the score, `nudge` what importance, pinning and age did.
+    conversation made of the score, `nudge` what importance, pinning and age did. `reranked` is what a second stage says
+    of the hit, None without one.
     """
 
     memory: Memory
@@ -97,6 +98,7 @@ class Hit:
     words: float = 0.0
     lent: float = 0.0
     nudge: float = 0.0
+    reranked: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

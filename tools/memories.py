@@ -10,10 +10,11 @@ import anyio
 from store import filters
 from store.clock import Clock
 from store.embedders.base import Embedder
-from store.errors import InvalidRequestError, NotFoundError, StoreError
+from store.errors import InvalidRequestError, NotFoundError, ProviderError, StoreError
 from store.filters import Order, Predicate, Selection, all_of, equals, one_of
 from store.ids import IdSource
 from store.models import Hit, Memory, Scope, Source, Vector
+from store.reranker import RERANKED, Reranker
 from store.search import DEFAULT_MIN_SCORE, SIMILAR_SCORE, QueryVector, Question, Searcher, View
 from store.together import together
 from store.vectors import Embedded, Vectors
@@ -67,6 +68,8 @@ class Memories:
         clock: Clock,
         new_id: IdSource,
         min_score: float = DEFAULT_MIN_SCORE,
+        half_life_days: float = 0.0,
+        reranker: Reranker | None = None,
     ) -> None:
         self._table = table
         self._vectors = Vectors(table, embedder)
@@ -75,7 +78,8 @@ class Memories:
         self._new_id = new_id
         self._min_score = min_score
         self._commits = 0
-        self._searcher = Searcher(table, on_wanted=lambda: self.maintenance_due.set())
+        self._searcher = Searcher(table, half_life_days=half_life_days, on_wanted=lambda: self.maintenance_due.set())
+        self._reranker = reranker
         self._last_maintenance = Maintenance()
         self.maintenance_due = anyio.Event()
 
@@ -189,10 +193,17 @@ class Memories:
             return _query_vector(embedded, 0)
 
         threshold = self._min_score if min_score is None else min_score
+        wanted = max(limit, RERANKED) if self._reranker else limit
         found = await self._searcher.search(
-            Question(query, limit, threshold, as_of or now), embed, _view(visible, scope, selection, as_of)
+            Question(query, wanted, threshold, as_of or now), embed, _view(visible, scope, selection, as_of)
         )
-        return SearchOutcome(found.best, omitted=found.omitted, notes=tuple(problems))
+        hits = found.best
+        if self._reranker and hits:
+            try:
+                hits = await _reranked(self._reranker, query, hits)
+            except ProviderError as error:
+                problems.append(f"Not reranked. {error}")
+        return SearchOutcome(hits[:limit], omitted=found.omitted, notes=tuple(problems))
 
     # Changing
 
@@ -379,6 +390,13 @@ class Memories:
             self._commits += commits
             self._last_maintenance = Maintenance(problem=str(error))
         return self._last_maintenance
+
+
+async def _reranked(reranker: Reranker, query: str, hits: Sequence[Hit]) -> tuple[Hit, ...]:
+    """Return the hits in the order of a second stage; equal ones stay as they were."""
+    judged = await reranker.judged(query, [hit.memory.content for hit in hits])
+    pairs = sorted(zip(judged, hits, strict=True), key=lambda pair: -pair[0])
+    return tuple(replace(hit, reranked=value) for value, hit in pairs)
 
 
 def _query_vector(embedded: Embedded, number: int) -> QueryVector:

@@ -185,6 +185,9 @@ def explained(hit: Hit) -> dict[str, Any]:
     ):
         if abs(change) >= _WORTH_TELLING:
             parts.append(f"{change:+.2f} for {reason}")
+    if hit.reranked is not None:
+        signals["reranked"] = hit.reranked
+        parts.append(f"placed by the reranker, which says {hit.reranked:.2f}")
     return {"signals": {name: round(value, 3) for name, value in signals.items()}, "why": "; ".join(parts)}
 
 

@@ -71,7 +71,7 @@ class OnnxEmbedder:
         model = (await self._ready()).model
 
         def embed() -> list[Vector]:
-            with _translated(self._name, "used"):
+            with translated(f"embedder {self._name}", "used"):
                 return [vector.tolist() for vector in model.passage_embed(list(texts), batch_size=_BATCH)]
 
         return await anyio.to_thread.run_sync(embed)
@@ -81,7 +81,7 @@ class OnnxEmbedder:
         model = (await self._ready()).model
 
         def embed() -> Vector:
-            with _translated(self._name, "used"):
+            with translated(f"embedder {self._name}", "used"):
                 return next(iter(model.query_embed(text))).tolist()
 
         return await anyio.to_thread.run_sync(embed)
@@ -93,7 +93,7 @@ class OnnxEmbedder:
             return self._loaded
 
     def _load_now(self) -> _Loaded:
-        with _translated(self._name, "loaded"):
+        with translated(f"embedder {self._name}", "loaded"):
             model, identity = self._load()
             if self._cosine_range:
                 dimension = len(next(iter(model.query_embed("dimension"))))
@@ -163,8 +163,8 @@ def _from_folder(folder: Path, found: ModelFolder, threads: int | None = None) -
 
 
 @contextmanager
-def _translated(name: str, task: str) -> Generator[None]:
-    """Turn what fastembed and onnxruntime raise into our errors: the only seam to them.
+def translated(name: str, task: str) -> Generator[None]:
+    """Turn what fastembed and onnxruntime raise into our errors: the only seam to them. `name` is what failed.
 
     fastembed raises builtin errors for absent and broken files, onnxruntime its own, which have no base in common.
     """
@@ -173,7 +173,7 @@ def _translated(name: str, task: str) -> Generator[None]:
     try:
         yield
     except (OSError, ValueError, RuntimeError, KeyError, *own) as error:
-        raise ProviderUnavailableError(f"The embedder {name} can't be {task}: {error}") from error
+        raise ProviderUnavailableError(f"The {name} can't be {task}: {error}") from error
 
 
 def _digest(file: Path) -> str:

@@ -41,8 +41,8 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         "search_memory",
         {"query": "a", "top_k": 3},
         (
-            "top_k is no argument of search_memory; valid are query, limit, types, tags, any_tag, metadata, since, until, "
-            "as_of, min_score, detail, user_id, project, agent_id, run_id."
+            "top_k is no argument of search_memory; valid are query, limit, types, tags, any_tag, metadata, since, "
+            "until, as_of, min_score, detail, user_id, project, agent_id, run_id."
         ),
     ),
     ("search_memory", {"query": "a", "min_score": 2}, "min_score is 2; it goes from 0 to 1."),
