@@ -137,11 +137,11 @@ def _baselines(table: MemoryTable, known: dict[str, str]) -> dict[str, Ranking]:
 
     async def words(user: str, question: str) -> list[str]:
         found = await table.matching(question, mine(user), DEPTH)
-        return [known[row_id.partition(".")[0]] for row_id in found.column("row_id")]
+        return [known[memory.memory_id] for memory in found.memories]
 
     async def vectors(user: str, question: str) -> list[str]:
         found = await table.nearest(await embedder.embed_query(question), mine(user), DEPTH)
-        return [known[row_id.partition(".")[0]] for row_id in found.column("row_id")]
+        return [known[memory.memory_id] for memory in found.memories]
 
     async def fusion(user: str, question: str) -> list[str]:
         query: Any = lance.query().nearest_to(list(await embedder.embed_query(question))).distance_type("cosine")

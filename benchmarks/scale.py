@@ -24,6 +24,7 @@ from benchmarks.sample import SEARCHER, SMALL, bulk_load, questions, statements
 from store import filters
 from store.clock import utc_now
 from store.embedders.onnx import bundled
+from store.found import Matrix
 from store.models import Scope
 from store.search import NEAREST_FOUND
 from store.table import MemoryTable
@@ -103,21 +104,23 @@ def _child(module: str) -> int:
 async def _against_exact(table: MemoryTable, calls: int) -> tuple[list[float], float]:
     """Return the seconds of exact searches, and how much of the exact top 10 the table's own search finds."""
     mine = filters.visible(Scope(SEARCHER), utc_now())
-    found = await table.found_rows(mine, await table.count(mine))
-    matrix, _ = found.vectors()
-    row_ids = np.array(found.column("row_id"))
+    vectors_of: list[Matrix] = []
+    row_ids: list[str] = []
+    async for rows in table.all_rows(mine):
+        vectors_of.append(rows.vectors)
+        row_ids += [memory.row_id for memory in rows.memories]
+    matrix = np.concatenate(vectors_of)
     vectors = [await bundled().embed_query(question) for question in questions(calls, seed=5)]
     seconds: list[float] = []
     hits = 0
     for vector in vectors:
         started = time.perf_counter()
         cosines = matrix @ np.asarray(vector, np.float32)
-        best = set(row_ids[np.argpartition(-cosines, 10)[:10]].tolist())
+        best = {row_ids[place] for place in np.argpartition(-cosines, 10)[:10].tolist()}
         seconds.append(time.perf_counter() - started)
         nearest = await table.nearest(vector, mine, NEAREST_FOUND)
-        closest = np.argsort(-(nearest.vectors()[0] @ np.asarray(vector, np.float32)))[:10]
-        ids = nearest.column("row_id")
-        hits += len(best & {ids[place] for place in closest.tolist()})
+        closest = np.argsort(-(nearest.vectors @ np.asarray(vector, np.float32)))[:10]
+        hits += len(best & {nearest.memories[place].row_id for place in closest.tolist()})
     return seconds, hits / (10 * calls)
 
 

@@ -6,13 +6,14 @@ up to the newest commit. The ranking is that of `store.ranking`, on all rows ins
 """
 
 from array import array
-from bisect import bisect_right, insort
+from bisect import insort
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 import numpy as np
 
-from store.found import FoundRows, NDArray32, cosines, joined
+from store.found import FoundRows, Matrix, cosines
 from store.models import Memory, Vector
 from store.ranking import (
     NEAREST,
@@ -29,7 +30,7 @@ from store.ranking import (
     set_neighbours,
     weigh,
 )
-from store.schema import HIT_COLUMNS, from_arrow
+from store.schema import from_card
 
 NO_ROWS = Rows(
     row_ids=[],
@@ -51,9 +52,7 @@ class HeldRows:
     """
 
     def __init__(self, dimension: int, room: int) -> None:
-        self._shown: list[FoundRows] = []
-        self._starts: list[int] = []
-        self._memories: dict[str, Memory] = {}
+        self._cards: list[str] = []
         self._places: dict[str, int] = {}
         self._conversations: dict[str, list[tuple[str, int]]] = defaultdict(list)
         self._run_ids: list[str] = []
@@ -61,10 +60,10 @@ class HeldRows:
         self._times_in: dict[str, array[int]] = defaultdict(lambda: array("q"))
         self._lengths: Integers = np.zeros(0, np.int64)
         self._visible: Flags = np.zeros(0, np.bool_)
-        self._has_vector: Flags = np.zeros(0, np.bool_)
-        self._vectors: NDArray32 = np.zeros((room, dimension), np.float32)
+        self._embedded: Flags = np.zeros(0, np.bool_)
+        self._vectors: Matrix = np.zeros((room, dimension), np.float32)
         self._rows = NO_ROWS
-        self._valid_until: int | None = None
+        self._valid_until: datetime | None = None
 
     def __len__(self) -> int:
         return int(self._visible.sum())
@@ -79,39 +78,33 @@ class HeldRows:
         """How many numbers a vector has."""
         return self._vectors.shape[1]
 
-    def valid_at(self, now: int) -> bool:
-        """Whether nothing has expired since; `now` is in microseconds since 1970."""
+    def valid_at(self, now: datetime) -> bool:
+        """Whether nothing has expired since."""
         return self._valid_until is None or now < self._valid_until
 
     def read(self, row_ids: Iterable[str]) -> dict[str, Memory]:
-        """Return those of these rows that are held, as a search result shows them."""
-        known = [row_id for row_id in row_ids if row_id in self._places]
-        if unread := [row_id for row_id in known if row_id not in self._memories]:
-            shown = joined([self._row(self._places[row_id]) for row_id in unread])
-            self._memories.update(zip(unread, from_arrow(shown.rows), strict=True))
-        return {row_id: self._memories[row_id] for row_id in known}
+        """Return rows that are held, as a search result shows them."""
+        return {row_id: from_card(self._cards[self._places[row_id]]) for row_id in row_ids}
 
     def remove(self, row_ids: Iterable[str]) -> None:
         """Forget rows that may have changed; those that are not held do not matter."""
         for row_id in row_ids:
             place = self._places.pop(row_id, None)
             if place is not None:
-                self._memories.pop(row_id, None)
                 self._hide(place)
 
     def append(self, rows: FoundRows, words: Sequence[Sequence[str]]) -> None:
         """Add rows that are not held yet.
 
         Args:
-            rows: The rows, with their vectors and what a search result shows.
+            rows: The rows.
             words: The words of each, see `MemoryTable.words_of_each`.
         """
-        start = len(self._run_ids)
-        self._shown.append(FoundRows(rows.rows.select(HIT_COLUMNS)))
-        self._starts.append(start)
+        start = len(self._cards)
+        self._cards += rows.cards
         properties = rows.properties()
         self._rows = self._rows.followed_by(properties)
-        self._run_ids += rows.column("run_id")
+        self._run_ids += [memory.run_id for memory in rows.memories]
         self._places.update({row_id: place for place, row_id in enumerate(properties.row_ids, start)})
         for place, its_words in enumerate(words, start):
             for word, times in Counter(its_words).items():
@@ -120,28 +113,26 @@ class HeldRows:
         self._lengths = np.append(self._lengths, np.array([len(its) for its in words], np.int64))
         self._visible = np.append(self._visible, np.ones(len(rows), np.bool_))
         self._add_vectors(rows, start)
-        self._join_conversations(rows.column("memory_id"), start)
-        expiries = zip(rows.moments("expires_at"), properties.pinned.tolist(), strict=True)
-        ends = [at for at, pinned in expiries if at is not None and not pinned]
+        self._join_conversations(rows.memories, start)
+        ends = [memory.expires_at for memory in rows.memories if memory.expires_at and not memory.pinned]
         self._valid_until = min([*ends, *([] if self._valid_until is None else [self._valid_until])], default=None)
 
     def _add_vectors(self, rows: FoundRows, start: int) -> None:
-        vectors, present = rows.vectors()
-        count = start + len(vectors)
+        count = start + len(rows)
         if count > len(self._vectors):
-            roomier = np.zeros((count + count // 8, vectors.shape[1]), np.float32)
+            roomier = np.zeros((count + count // 8, self.dimension), np.float32)
             roomier[:start] = self._vectors[:start]
             self._vectors = roomier
-        self._vectors[start:count] = vectors
-        self._has_vector = np.append(self._has_vector, present)
+        self._vectors[start:count] = rows.vectors
+        self._embedded = np.append(self._embedded, rows.embedded)
 
-    def _join_conversations(self, memory_ids: Sequence[str], start: int) -> None:
+    def _join_conversations(self, memories: Sequence[Memory], start: int) -> None:
         joined: set[str] = set()
-        for place, memory_id in enumerate(memory_ids, start):
-            run_id = self._run_ids[place]
-            if run_id:
-                insort(self._conversations[run_id], (memory_id, place))  # ids follow the order of storing
-                joined.add(run_id)
+        for place, memory in enumerate(memories, start):
+            if memory.run_id:
+                # Ids follow the order of storing.
+                insort(self._conversations[memory.run_id], (memory.memory_id, place))
+                joined.add(memory.run_id)
         for run_id in joined:
             set_neighbours(self._rows.around, [place for _, place in self._conversations[run_id]])
 
@@ -152,12 +143,8 @@ class HeldRows:
             self._conversations[run_id] = rest
             set_neighbours(self._rows.around, [place for _, place in rest])
 
-    def _row(self, place: int) -> FoundRows:
-        part = bisect_right(self._starts, place) - 1
-        return self._shown[part].row(place - self._starts[part])
-
     @property
-    def _matrix(self) -> NDArray32:
+    def _matrix(self) -> Matrix:
         return self._vectors[: len(self._run_ids)]
 
     def ranked(
@@ -183,7 +170,7 @@ class HeldRows:
         wanted = sorted(set(question))
         postings = {word: self._posting(word) for word in wanted}
         weights = weigh({word: len(rows) for word, (rows, _) in postings.items()}, len(self))
-        closes = cosines(self._matrix, self._has_vector & self._visible, vector)
+        closes = cosines(self._matrix, self._embedded & self._visible, vector)
         covered = coverage(postings, self._lengths, weights)
         own = own_scores(closes, covered, cosine_range)
         considered = (covered > 0) | self._nearest(closes)

@@ -10,7 +10,7 @@ import anyio
 import anyio.to_thread
 
 from store.filters import Predicate, all_of, one_of
-from store.models import Hit, Vector
+from store.models import Hit, Memory, Vector
 from store.together import together
 
 if TYPE_CHECKING:
@@ -136,31 +136,29 @@ class Searcher:
 
     async def search(self, question: Question, embed: Embed, view: View) -> Hits:
         """Return what is near to a question by meaning or shares words with it, best first."""
-        ranking, held = await self._ranked(question, embed, view)
-        row_ids = [one.row_id for one in ranking.best]
-        memories = {} if held is None else held.read(row_ids)
-        if missing := [row_id for row_id in row_ids if row_id not in memories]:
-            memories |= await self._table.read(missing)
+        ranking, memories = await self._ranked(question, embed, view)
         return Hits(
             tuple(
                 Hit(memories[one.row_id], one.score, one.meaning, one.words, one.lent, one.nudge)
                 for one in ranking.best
-                if one.row_id in memories  # erased by another process since
             ),
             ranking.omitted,
         )
 
-    async def _ranked(self, question: Question, embed: Embed, view: View) -> "tuple[Ranking, HeldRows | None]":
-        from store.ranking import Ageing  # numpy: only where a search is made
+    async def _ranked(self, question: Question, embed: Embed, view: View) -> "tuple[Ranking, dict[str, Memory]]":
+        """Return the ranking, and the memories of its best rows by their ids."""
+        from store.found import microseconds  # numpy and Arrow: only where a search is made
+        from store.ranking import Ageing
 
-        microseconds = _microseconds(question.now)
-        ageing = Ageing(microseconds, round(self._half_life_days * _DAY)) if self._half_life_days else None
+        ageing = (
+            Ageing(microseconds(question.now), round(self._half_life_days * _DAY)) if self._half_life_days else None
+        )
         selection = self._selection(view.key)
         most = min(view.hold, self._hold)
         if selection.total is not None and selection.total > most:
             version = await self._table.version()
             total = selection.total if selection.version == version else None
-            return await self._by_index(question, lambda: embed(version), view, selection, total, ageing), None
+            return await self._by_index(question, lambda: embed(version), view, selection, total, ageing)
         # One after the other: side by side, on two cores, they take a sixth longer (benchmarks/latency.py).
         held = await self._newest(selection, question, view, most)
         vector = await embed(selection.version)
@@ -170,7 +168,7 @@ class Searcher:
             async def embedded() -> QueryVector:
                 return vector
 
-            return await self._by_index(question, embedded, view, selection, selection.total, ageing), None
+            return await self._by_index(question, embedded, view, selection, selection.total, ageing)
         ranking = held.ranked(
             words,
             vector.vector,
@@ -179,7 +177,7 @@ class Searcher:
             min_score=question.min_score,
             ageing=ageing,
         )
-        return ranking, held
+        return ranking, held.read(one.row_id for one in ranking.best)
 
     def _selection(self, key: str) -> _Selection:
         selection = self._selections.setdefault(key, _Selection())
@@ -192,7 +190,7 @@ class Searcher:
 
     async def _newest(self, selection: _Selection, question: Question, view: View, most: int) -> "HeldRows | None":
         """Return the rows of a selection as of the newest commit; None if they are not to be held, or not yet."""
-        now = _microseconds(question.now)
+        now = question.now
         version = await self._table.version()
         held = selection.held
         if held is not None and selection.version == version and held.valid_at(now):
@@ -227,8 +225,8 @@ class Searcher:
 
         version, table_rows = await self._table.version(), await self._table.count()
         held = HeldRows(await self._table.dimension(), await self._table.count(view.visible))
-        async for rows in self._table.held_rows(view.visible):
-            words = await self._table.words_of_each(rows.column("search_text"))
+        async for rows in self._table.all_rows(view.visible):
+            words = await self._table.words_of_each(rows.texts())
             # Not on the event loop: a thousand rows take 3 ms.
             await anyio.to_thread.run_sync(held.append, rows, words)
         selection.held = held
@@ -245,9 +243,9 @@ class Searcher:
             return False  # too much, or rows were erased, which leaves no trace of its own
         if held.outdated > len(held) // 4 + HELD_CHANGES:
             return False
-        if any(rows.dimension != held.dimension for rows in changed.visible):
+        if any(rows.vectors.shape[1] != held.dimension for rows in changed.visible):
             return False
-        words = [await self._table.words_of_each(rows.column("search_text")) for rows in changed.visible]
+        words = [await self._table.words_of_each(rows.texts()) for rows in changed.visible]
         held.remove(changed.row_ids)
         for rows, its_words in zip(changed.visible, words, strict=True):
             held.append(rows, its_words)
@@ -274,7 +272,7 @@ class Searcher:
         selection: _Selection,
         total: int | None,
         ageing: "Ageing | None",
-    ) -> "Ranking":
+    ) -> "tuple[Ranking, dict[str, Memory]]":
         """Return the same of a large scope, from candidates that the table's indexes find."""
         table = self._table
 
@@ -307,14 +305,14 @@ async def _ranked_candidates(
     total: int,
     view: View,
     ageing: "Ageing | None",
-) -> "Ranking":
+) -> "tuple[Ranking, dict[str, Memory]]":
     """Rank what the indexes found, and the neighbours of the strong ones among it."""
     import numpy as np  # only where a search is made
 
     from store import ranking
     from store.found import cosines
 
-    wanted, *words = await table.words_of_each([question.text, *found.column("search_text")])
+    wanted, *words = await table.words_of_each([question.text, *found.texts()])
     wanted = sorted(set(wanted))
     holding = {word: sum(word in its_words for its_words in words) for word in wanted}
     # Common words are counted among the candidates alone, rare ones exactly.
@@ -323,20 +321,20 @@ async def _ranked_candidates(
     def own_scores() -> ranking.OwnScores:
         postings = ranking.postings_of(words, wanted)
         covered = ranking.coverage(postings, np.array([len(its) for its in words], np.int64), weights)
-        closes = cosines(*found.vectors(), query.vector)
+        closes = cosines(found.vectors, found.embedded, query.vector)
         return ranking.own_scores(closes, covered, query.cosine_range)
 
     own, rows = own_scores(), found.properties()
     conversations: Iterable[Sequence[str]] = ()
     if strong := ranking.strongest_in_conversations(own.score, rows, np.ones(len(found), np.bool_)):
-        runs = found.column("run_id")
         conversations = await table.conversations(
-            all_of(view.visible, one_of("run_id", {runs[place] for place in strong})), LONGEST_CONVERSATION
+            all_of(view.visible, one_of("run_id", {found.memories[place].run_id for place in strong})),
+            LONGEST_CONVERSATION,
         )
         beside = _beside({rows.row_ids[place] for place in strong}, conversations) - set(rows.row_ids)
         if beside:
-            others = await table.found_rows(one_of("row_id", beside), len(beside))
-            words += await table.words_of_each(others.column("search_text"))
+            others = await table.rows(one_of("row_id", beside), len(beside))
+            words += await table.words_of_each(others.texts())
             found = found.with_new([others])
             own, rows = own_scores(), found.properties()
     places = {row_id: place for place, row_id in enumerate(rows.row_ids)}
@@ -344,7 +342,7 @@ async def _ranked_candidates(
         ([places.get(row_id, ranking.SILENT) for row_id in conversation] for conversation in conversations),
         rows.in_conversation,
     )
-    return ranking.rank(
+    ranked = ranking.rank(
         own,
         replace(rows, around=around),
         np.ones(len(found), np.bool_),
@@ -352,6 +350,7 @@ async def _ranked_candidates(
         min_score=question.min_score,
         ageing=ageing,
     )
+    return ranked, {one.row_id: found.memories[places[one.row_id]] for one in ranked.best}
 
 
 def _beside(strong: set[str], conversations: Iterable[Sequence[str]]) -> set[str]:
@@ -365,7 +364,3 @@ def _beside(strong: set[str], conversations: Iterable[Sequence[str]]) -> set[str
 
 
 _DAY = 24 * 60 * 60 * 1_000_000
-
-
-def _microseconds(moment: datetime) -> int:
-    return int(moment.timestamp() * 1_000_000)

@@ -30,7 +30,7 @@ from store.creation import (
 )
 from store.errors import ConflictError, CorruptionError, SchemaError, StoreError
 from store.filters import Order, Predicate, all_of, one_of
-from store.found import Changes, FoundRows
+from store.found import Changes, FoundRows, found_rows
 from store.locks import ProcessLock
 from store.models import Fingerprint, Memory, TableStats, Vector
 
@@ -44,8 +44,7 @@ MANY_WITHOUT_INDEX = 5_000
 KEEP_OLD_VERSIONS = timedelta(minutes=10)
 """How long old versions of the table stay: a reader in another process may still be at one."""
 
-_HELD_COLUMNS = tuple(dict.fromkeys((*found.COLUMNS, *schema.HIT_COLUMNS)))
-_HELD_BATCH = 1_000  # the words of so many rows take 10 MB for a moment
+_BATCH = 1_000  # the words of so many rows take 10 MB for a moment
 
 
 class MemoryTable:
@@ -165,12 +164,6 @@ class MemoryTable:
                 query = query.limit(limit)
             return schema.from_arrow(await query.to_arrow())
 
-    async def read(self, row_ids: Sequence[str]) -> dict[str, Memory]:
-        """Return rows by their ids, in no order, with what a search result shows of them (`HIT_COLUMNS`)."""
-        with _translated("read"):
-            query = self._table.query().where(one_of("row_id", row_ids)).select(list(schema.HIT_COLUMNS))
-            return {memory.row_id: memory for memory in schema.from_arrow(await query.to_arrow())}
-
     async def count(self, predicate: Predicate = "") -> int:
         """Return how many rows match; without a predicate, how many there are."""
         with _translated("read"):
@@ -181,7 +174,7 @@ class MemoryTable:
         with _translated("search"):
             query = self._table.query().nearest_to(list(vector)).distance_type("cosine").where(predicate)
             query = query.nprobes(PROBED_PARTITIONS).select([*found.COLUMNS, "_distance"])
-            return FoundRows(await query.limit(limit).to_arrow())
+            return found_rows(await query.limit(limit).to_arrow())
 
     async def matching(self, text: str, predicate: Predicate, limit: int) -> FoundRows:
         """Return the rows that share words with a text, best BM25 first, among those that match (a prefilter)."""
@@ -189,20 +182,20 @@ class MemoryTable:
             # Nothing in the text is query syntax.
             words = MatchQuery(text, TEXT_COLUMN)  # pyright: ignore[reportCallIssue] - typed without its defaults
             query = self._table.query().nearest_to_text(words).where(predicate)
-            return FoundRows(await query.select([*found.COLUMNS, "_score"]).limit(limit).to_arrow())
+            return found_rows(await query.select([*found.COLUMNS, "_score"]).limit(limit).to_arrow())
 
-    async def found_rows(self, predicate: Predicate, limit: int) -> FoundRows:
+    async def rows(self, predicate: Predicate, limit: int) -> FoundRows:
         """Return rows that match, as a search would."""
         with _translated("search"):
             query = self._table.query().where(predicate).select(list(found.COLUMNS))
-            return FoundRows(await query.limit(limit).to_arrow())
+            return found_rows(await query.limit(limit).to_arrow())
 
-    async def held_rows(self, predicate: Predicate) -> AsyncGenerator[FoundRows]:
-        """Yield all rows that match, some at a time, with what ranking and showing them takes, see `HeldRows`."""
+    async def all_rows(self, predicate: Predicate) -> AsyncGenerator[FoundRows]:
+        """Yield all rows that match, some at a time."""
         with _translated("search"):
-            query = self._table.query().where(predicate).select(list(_HELD_COLUMNS))
-            async for batch in await query.to_batches(max_batch_length=_HELD_BATCH):
-                yield FoundRows(pa.Table.from_batches([batch]))
+            query = self._table.query().where(predicate).select(list(found.COLUMNS))
+            async for batch in await query.to_batches(max_batch_length=_BATCH):
+                yield found_rows(pa.Table.from_batches([batch]))
 
     async def changed_since(self, version: int, predicate: Predicate, limit: int) -> Changes | None:
         """Return what was added or changed after a commit, and what of it matches; None if more than `limit` rows."""
@@ -215,7 +208,7 @@ class MemoryTable:
         ids = cast("list[str]", touched.column("row_id").to_pylist())
         created = cast("list[int]", touched.column("_row_created_at_version").to_pylist())
         # By id, which is indexed; the commit of a row is not.
-        visible = [rows async for rows in self.held_rows(all_of(one_of("row_id", ids), predicate))] if ids else []
+        visible = [rows async for rows in self.all_rows(all_of(one_of("row_id", ids), predicate))] if ids else []
         return Changes(ids, sum(at > version for at in created), visible)
 
     async def conversations(self, predicate: Predicate, limit: int) -> list[list[str]]:

@@ -63,7 +63,7 @@ def test_a_memory_comes_back_from_arrow_as_it_went_in(given_memories: list[Memor
 def test_the_schema_has_every_column_of_the_design_and_its_version() -> None:
     schema = table_schema()
     assert schema_version(schema) == SCHEMA_VERSION
-    assert set(schema.names) - set(COLUMNS) == {"vector", "search_text", "live_scope", "metadata_pairs"}
+    assert set(schema.names) - set(COLUMNS) == {"vector", "search_text", "live_scope", "card", "metadata_pairs"}
     assert {
         "row_id", "memory_id", "version", "content", "type", "tags", "metadata", "user_id", "agent_id", "run_id",
         "project", "source", "importance", "confidence", "pinned", "occurred_at", "created_at", "updated_at",

@@ -218,8 +218,8 @@ async def test_rows_read_before_a_commit_are_not_held_after_it(filled: MemoryTab
     reading, committed = anyio.Event(), anyio.Event()
 
     class Slow(MemoryTable):
-        async def held_rows(self, predicate: str) -> AsyncGenerator[FoundRows]:
-            async for rows in super().held_rows(predicate):
+        async def all_rows(self, predicate: str) -> AsyncGenerator[FoundRows]:
+            async for rows in super().all_rows(predicate):
                 if not committed.is_set():
                     reading.set()
                     await committed.wait()

@@ -106,8 +106,8 @@ async def test_adopting_a_model_of_another_dimension_replaces_the_empty_column(t
     assert await table.fingerprint() == model
     [found] = await table.find(equals("memory_id", "2"), with_vectors=True)
     assert found.vector == axis(3, 8)
-    assert (await table.nearest(axis(3, 8), filters.current(), 5)).column("row_id") == ["2.1"]
-    assert (await table.matching("before", filters.current(), 5)).column("row_id") == ["1.1"]
+    assert [one.memory_id for one in (await table.nearest(axis(3, 8), filters.current(), 5)).memories] == ["2"]
+    assert [one.memory_id for one in (await table.matching("before", filters.current(), 5)).memories] == ["1"]
     assert (await table.stats()).missing_indexes == ()
 
 
@@ -121,7 +121,7 @@ async def test_a_table_whose_column_was_being_replaced_when_its_process_died_is_
         await reopened.adopt(model)
     await reopened.insert([memory("2", "after", vector=axis(3, 8))])
     assert [found.memory_id for found in await reopened.find(filters.current())] == ["1", "2"]
-    assert (await reopened.nearest(axis(3, 8), filters.current(), 5)).column("row_id") == ["2.1"]
+    assert [one.memory_id for one in (await reopened.nearest(axis(3, 8), filters.current(), 5)).memories] == ["2"]
     reopened.close()
 
 
