@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 import numpy as np
@@ -24,10 +25,12 @@ from benchmarks.sample import SEARCHER, SMALL, bulk_load, questions, statements
 from store import filters
 from store.clock import utc_now
 from store.embedders.onnx import bundled
-from store.found import Matrix
 from store.models import Scope
 from store.search import NEAREST_FOUND
 from store.table import MemoryTable
+
+if TYPE_CHECKING:
+    from store.found import Matrix
 
 WARM_SECONDS = 4
 """After a server's first search of a large scope it reads ahead for a while, see `Searcher.read_ahead`."""
@@ -116,11 +119,12 @@ async def _against_exact(table: MemoryTable, calls: int) -> tuple[list[float], f
     for vector in vectors:
         started = time.perf_counter()
         cosines = matrix @ np.asarray(vector, np.float32)
-        best = {row_ids[place] for place in np.argpartition(-cosines, 10)[:10].tolist()}
+        places: list[int] = np.argpartition(-cosines, 10)[:10].tolist()
         seconds.append(time.perf_counter() - started)
+        best = {row_ids[place] for place in places}
         nearest = await table.nearest(vector, mine, NEAREST_FOUND)
-        closest = np.argsort(-(nearest.vectors @ np.asarray(vector, np.float32)))[:10]
-        hits += len(best & {nearest.memories[place].row_id for place in closest.tolist()})
+        closest: list[int] = np.argsort(-(nearest.vectors @ np.asarray(vector, np.float32)))[:10].tolist()
+        hits += len(best & {nearest.memories[place].row_id for place in closest})
     return seconds, hits / (10 * calls)
 
 

@@ -32,6 +32,9 @@ from store.ranking import (
 )
 from store.schema import from_card
 
+SHORTEST_PART = 5
+"""Letters that a part of a compound has at least."""
+
 NO_ROWS = Rows(
     row_ids=[],
     updated_at=np.zeros(0, np.int64),
@@ -168,7 +171,7 @@ class HeldRows:
             ageing: How old memories lose, see `rank`.
         """
         wanted = sorted(set(question))
-        postings = {word: self._posting(word) for word in wanted}
+        postings = {word: self._places_of(word) for word in wanted}
         weights = weigh({word: len(rows) for word, (rows, _) in postings.items()}, len(self))
         closes = cosines(self._matrix, self._embedded & self._visible, vector)
         covered = coverage(postings, self._lengths, weights)
@@ -176,6 +179,15 @@ class HeldRows:
         considered = (covered > 0) | self._nearest(closes)
         considered |= neighbours_wanted(own.score, self._rows, considered)
         return rank(own, self._rows, considered, limit=limit, min_score=min_score, ageing=ageing)
+
+    def _places_of(self, word: str) -> tuple[Integers, Integers]:
+        posting = self._posting(word)
+        if len(posting[0]) or len(word) < SHORTEST_PART:
+            return posting
+        # German writes words together: what occurs nowhere by itself may be a part of others.
+        wholes = [one for one in self._rows_with if one.endswith(word) or one.startswith(word)]
+        rows = np.unique(np.concatenate([posting[0], *(self._posting(one)[0] for one in wholes)]))
+        return rows, np.ones(len(rows), np.int64)
 
     def _posting(self, word: str) -> tuple[Integers, Integers]:
         if word not in self._rows_with:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from store import filters
 from store.models import Fingerprint, Memory, Source
+from store.words import spelled_out
 
 SCHEMA_VERSION = 2
 
@@ -117,7 +118,7 @@ def search_text(memory: Memory) -> str:
     """
     happened_at = memory.happened_at
     date = f"{happened_at:%Y-%m-%d} {happened_at:%A} {happened_at.day} {happened_at:%B} {happened_at.year}"
-    return "\n".join(part for part in (memory.content, " ".join(memory.tags), date) if part)
+    return spelled_out("\n".join(part for part in (memory.content, " ".join(memory.tags), date) if part))
 
 
 def to_arrow(memories: Iterable[Memory], schema: pa.Schema) -> pa.Table:

@@ -12,6 +12,7 @@ import anyio.to_thread
 from store.filters import Predicate, all_of, one_of
 from store.models import Hit, Memory, Vector
 from store.together import together
+from store.words import spelled_out
 
 if TYPE_CHECKING:
     from store.found import FoundRows
@@ -162,7 +163,7 @@ class Searcher:
         # One after the other: side by side, on two cores, they take a sixth longer (benchmarks/latency.py).
         held = await self._newest(selection, question, view, most)
         vector = await embed(selection.version)
-        [words] = await self._table.words_of_each([question.text])
+        [words] = await self._table.words_of_each([spelled_out(question.text)])
         if held is None:
 
             async def embedded() -> QueryVector:
@@ -291,7 +292,9 @@ class Searcher:
             return counted
 
         async def by_words() -> "tuple[FoundRows, int]":
-            return await together(lambda: table.matching(question.text, view.visible, MATCHING_FOUND), count)
+            return await together(
+                lambda: table.matching(spelled_out(question.text), view.visible, MATCHING_FOUND), count
+            )
 
         (query, nearest), (matching, visible) = await together(by_meaning, by_words)
         return await _ranked_candidates(table, question, query, matching.with_new(nearest), visible, view, ageing)
@@ -312,7 +315,7 @@ async def _ranked_candidates(
     from store import ranking
     from store.found import cosines
 
-    wanted, *words = await table.words_of_each([question.text, *found.texts()])
+    wanted, *words = await table.words_of_each([spelled_out(question.text), *found.texts()])
     wanted = sorted(set(wanted))
     holding = {word: sum(word in its_words for its_words in words) for word in wanted}
     # Common words are counted among the candidates alone, rare ones exactly.
