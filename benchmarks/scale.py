@@ -41,7 +41,7 @@ SIZES = (1_000, 10_000, 100_000, 1_000_000)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
-    parser.add_argument("--calls", type=int, default=100, help="searches at each size")
+    parser.add_argument("--calls", type=int, default=200, help="searches at each size")
     parser.add_argument("--folder", type=Path, default=None, help="where stores are made, for a disk with room")
     arguments = parser.parse_args()
     print(f"{arguments.calls} searches each, {os.cpu_count()} cores, Python {sys.version.split()[0]}\n")
@@ -129,10 +129,11 @@ async def _against_exact(table: MemoryTable, calls: int) -> tuple[list[float], f
 
 
 async def _calls(client: Client, calls: int) -> dict[str, list[float]]:
-    asked, texts = questions(calls), statements(calls, seed=7)
+    warm, asked, texts = questions(50, seed=11), questions(calls), statements(calls, seed=7)
     for user in (SEARCHER, SMALL):
         await client.call_tool("search_memory", {"query": "warm up", "user_id": user})
     await anyio.sleep(WARM_SECONDS)
+    await timed(lambda n: client.call_tool("search_memory", {"query": warm[n]}), len(warm))
     return {
         "search_memory": await timed(lambda n: client.call_tool("search_memory", {"query": asked[n]}), calls),
         "search_memory, a user of 50": await timed(

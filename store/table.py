@@ -36,8 +36,10 @@ from store.models import Fingerprint, Memory, TableStats, Vector
 
 TABLE_NAME = "memories"
 
-MANY_FRAGMENTS = 32
-"""A hundred single-row commits make a search ten times as slow until they are compacted (lancedb 0.40)."""
+MANY_FRAGMENTS, MOST_FRAGMENTS = 32, 100
+ROWS_PER_FRAGMENT = 1_000
+"""A hundred single-row commits make a search by index ten times as slow until they are compacted (lancedb 0.40). To
+compact a large table rewrites all of it, so that it waits for more of them."""
 
 MANY_WITHOUT_INDEX = 5_000
 
@@ -307,9 +309,10 @@ class MemoryTable:
     async def needs_upkeep(self) -> bool:
         """Whether `compact` would make searches faster: many small files, rows outside an index, a missing index."""
         with _translated("read"):
-            fragments = (await self._storage())["fragment_stats"]["num_fragments"]
+            storage = await self._storage()
+            many = min(MOST_FRAGMENTS, max(MANY_FRAGMENTS, storage["num_rows"] // ROWS_PER_FRAGMENT))
             return (
-                fragments >= MANY_FRAGMENTS
+                storage["fragment_stats"]["num_fragments"] >= many
                 or await rows_without_index(self._table) >= MANY_WITHOUT_INDEX
                 or await vector_index_to_make(self._table) > 0
             )
