@@ -64,7 +64,10 @@ async def _measure(scopes: list[dict[str, Any]], update: bool) -> None:
             known = await _store(client, scopes, update)
             print(f"{len(known)} memories stored by add_memory in {time.perf_counter() - started:.0f} s\n")
             table = await MemoryTable.open(Path(folder))
-            rankings = _baselines(table, known) | {"souvenir": _souvenir(client, known)}
+            rankings = _baselines(table, known) | {
+                "souvenir": _souvenir(client, known),
+                "souvenir, no threshold": _souvenir(client, known, min_score=0.0),
+            }
             measured = {name: await _asked(ranking, scopes) for name, ranking in rankings.items()}
             _report(measured)
             await _report_scores(client, scopes)
@@ -118,9 +121,9 @@ async def _called(client: Client, tool: str, **arguments: Any) -> dict[str, Any]
     return result.structured_content
 
 
-def _souvenir(client: Client, known: dict[str, str]) -> Ranking:
+def _souvenir(client: Client, known: dict[str, str], **more: Any) -> Ranking:
     async def ranking(user: str, question: str) -> list[str]:
-        found = await _called(client, "search_memory", user_id=user, query=question, limit=DEPTH)
+        found = await _called(client, "search_memory", user_id=user, query=question, limit=DEPTH, **more)
         return [known[hit["memory_id"]] for hit in found["results"]]
 
     return ranking
