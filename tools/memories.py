@@ -207,12 +207,22 @@ class Memories:
 
     # Changing
 
-    async def update(self, memory_id: str, change: Change, scope: Scope, source: Source) -> UpdateOutcome:
+    async def update(
+        self, memory_id: str, change: Change, scope: Scope, source: Source, *, expected_version: int = 0
+    ) -> UpdateOutcome:
         """Store the next version of a memory; the one before stays in its history.
+
+        Args:
+            memory_id: Which memory.
+            change: What is to differ.
+            scope: Whose memory.
+            source: Who changes it.
+            expected_version: The version that the change is based on; 0 for whatever is current.
 
         Raises:
             NotFoundError: The user has no such memory, or it is deleted.
             InvalidRequestError: The change asks for nothing.
+            ConflictError: Another version than the expected one is current; the message has its text.
         """
         if change == Change():
             raise InvalidRequestError(
@@ -226,6 +236,8 @@ class Memories:
                     f"{memory_id} is deleted. Bring it back first: update_memory with "
                     f"memory_id={memory_id!r} and restore_version={old.version - 1}."
                 )
+            if expected_version not in (0, old.version):
+                raise notes.changed_meanwhile(old, expected_version)
             return versions.changed_version(old, change, source, self._clock())
 
         async with self._table.writing():

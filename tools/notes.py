@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from store.errors import NotFoundError
+from store.errors import ConflictError, NotFoundError
+from store.models import Memory
 from tools.outcomes import Added, Draft
 
 
@@ -11,6 +12,14 @@ def unknown(memory_ids: str) -> NotFoundError:
     """Return the error for ids that name nothing of the user's; the same whoever else has them."""
     return NotFoundError(
         f"There is no memory {memory_ids[:200]!r}. Take a memory_id from search_memory or list_memories."
+    )
+
+
+def changed_meanwhile(current: Memory, expected: int) -> ConflictError:
+    """Return the error for a change that is based on another version than the current one."""
+    return ConflictError(
+        f"{current.memory_id} is at version {current.version}, not {expected}. It says now: "
+        f"{current.content[:1_000]!r}. Nothing was changed. Update again, based on that."
     )
 
 

@@ -6,13 +6,12 @@ from mcp.types import CallToolResult, ToolAnnotations
 from pydantic import Field
 
 from store.errors import InvalidRequestError
-from store.models import Scope, Source
+from store.models import Scope
 from tools import guards, times
 from tools.arguments import ExpiresAt, Metadata, OccurredAt, Tags, TypeOrUnchanged
 from tools.budget import fit
 from tools.callers import Access
 from tools.contract import StrictTool, answer, strict_tool
-from tools.memories import Memories
 from tools.outcomes import Change, Clearable, UpdateOutcome
 from tools.results import NOTICE, UpdateResults, full_fields, memory_result, scope_result
 
@@ -31,6 +30,7 @@ def update_tool(access: Access) -> StrictTool:
         occurred_at: OccurredAt = "",
         expires_at: ExpiresAt = "",
         clear: Annotated[list[Clearable], Field(description="Fields to empty")] = [],  # noqa: B006
+        expected_version: Annotated[int, Field(description="Refuse if another is current; 0: never")] = 0,
         restore_version: Annotated[int, Field(description="Bring this version back, alone; 0: no")] = 0,
         user_id: str = "",
         project: str = "",
@@ -56,7 +56,14 @@ def update_tool(access: Access) -> StrictTool:
             clear=tuple(clear),
         )
         memories = await access.memories()
-        outcome = await _applied(memories, wanted, change, restore_version, scope, caller.source)
+        if restore_version:
+            if change != Change() or expected_version:
+                raise InvalidRequestError(
+                    "restore_version goes alone: restore first, then update in a second call. Nothing was changed."
+                )
+            outcome = await memories.restore(wanted, restore_version, scope, caller.source)
+        else:
+            outcome = await memories.update(wanted, change, scope, caller.source, expected_version=expected_version)
         return answer(update_results(outcome, scope))
 
     return strict_tool(
@@ -66,18 +73,6 @@ def update_tool(access: Access) -> StrictTool:
             read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
         ),
     )
-
-
-async def _applied(
-    memories: Memories, memory_id: str, change: Change, restore_version: int, scope: Scope, source: Source
-) -> UpdateOutcome:
-    if not restore_version:
-        return await memories.update(memory_id, change, scope, source)
-    if change != Change():
-        raise InvalidRequestError(
-            "restore_version goes alone: restore first, then update in a second call. Nothing was changed."
-        )
-    return await memories.restore(memory_id, restore_version, scope, source)
 
 
 def update_results(outcome: UpdateOutcome, scope: Scope) -> UpdateResults:

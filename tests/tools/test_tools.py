@@ -140,6 +140,20 @@ async def test_every_field_can_be_changed_and_cleared(tools: Tools) -> None:
     assert not set(clear) & set(cleared["results"][0])
 
 
+async def test_an_update_based_on_an_older_version_is_refused_with_the_current_text(tools: Tools) -> None:
+    memory_id = await added(tools, "Anna lives in Berlin")
+    await tools("update_memory", memory_id=memory_id, content="Anna lives in Munich", expected_version=1)
+    assert await tools.error(
+        "update_memory", memory_id=memory_id, content="Anna lives in Graz", expected_version=1
+    ) == (
+        f"{memory_id} is at version 2, not 1. It says now: 'Anna lives in Munich'. "
+        "Nothing was changed. Update again, based on that."
+    )
+    assert await found(tools, "Anna lives") == ["Anna lives in Munich"]
+    history = await tools("list_memories", memory_id=memory_id)
+    assert [version["version"] for version in history["results"]] == [2, 1]
+
+
 async def test_an_update_that_changes_nothing_stores_no_version(tools: Tools) -> None:
     memory_id = await added(tools, "Anna lives in Berlin")
     same = await tools("update_memory", memory_id=memory_id, content="Anna lives in Berlin")
