@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from store.durability import Durability
 from store.errors import ConfigError
 from store.models import EVERYWHERE
 from store.search import DEFAULT_MIN_SCORE
@@ -62,6 +63,11 @@ class Settings(BaseModel):
         "",
         description="`fastembed:MODEL` or `fastembed:/local/folder`: a cross-encoder that puts the best hits into a "
         "better order, slower; empty for none.",
+    )
+    durability: Durability = Field(
+        "full",
+        description="`full`: what was acknowledged survives a power cut; `fast`: the operating system writes it down "
+        "when it likes. A crash of the program loses nothing with either.",
     )
     legacy: bool = Field(
         False,

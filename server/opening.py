@@ -64,7 +64,7 @@ async def open_memories(settings: Settings) -> Memories:
     from store.table import MemoryTable  # imports LanceDB, which takes more than a second
 
     embedder, reranker = chosen_embedder(settings), choose_reranker(settings.reranker)
-    table = await MemoryTable.open(settings.store)
+    table = await MemoryTable.open(settings.store, settings.durability)
     return Memories(
         table,
         embedder,

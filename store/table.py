@@ -28,6 +28,7 @@ from store.creation import (
     rows_without_index,
     vector_index_to_make,
 )
+from store.durability import Durability, Settled
 from store.errors import ConflictError, CorruptionError, SchemaError, StoreError
 from store.filters import Order, Predicate, all_of, one_of
 from store.found import Changes, FoundRows, found_rows
@@ -56,15 +57,20 @@ class MemoryTable:
     All methods raise `StoreError` when LanceDB can't do what was asked.
     """
 
-    def __init__(self, folder: Path, table: lancedb.AsyncTable) -> None:
+    def __init__(self, folder: Path, table: lancedb.AsyncTable, durability: Durability = "full") -> None:
         self._table = table
+        self._settled = Settled(folder / f"{TABLE_NAME}.lance") if durability == "full" else None
         self._write_lock = ProcessLock(folder / "write.lock")
         self._maintenance_lock = ProcessLock(folder / "maintenance.lock")
         self.folder = folder
 
     @classmethod
-    async def open(cls, folder: Path) -> "MemoryTable":
+    async def open(cls, folder: Path, durability: Durability = "full") -> "MemoryTable":
         """Open the table in a folder, creating both where they are not there yet.
+
+        Args:
+            folder: The store's folder.
+            durability: Whether each commit is on the disk before the call that made it returns.
 
         Raises:
             SchemaError: The table was made by a newer Souvenir, or by something else.
@@ -79,7 +85,7 @@ class MemoryTable:
         found = schema.schema_version(await table.schema())
         if found != schema.SCHEMA_VERSION:
             raise SchemaError(_schema_mismatch(folder, found))
-        opened = cls(folder, table)
+        opened = cls(folder, table, durability)
         await opened._complete()
         return opened
 
@@ -100,19 +106,26 @@ class MemoryTable:
     async def _complete(self) -> None:
         """Create the indexes of a new table, and what a process that died in `open` or `adopt` left undone."""
         with _translated("open the store"):
-            if await missing_indexes(self._table):
-                async with self._write_lock.held():
-                    await create_indexes(self._table, await missing_indexes(self._table))
-            if "vector" not in (await self._table.schema()).names:
-                async with self._write_lock.held():
-                    if "vector" not in (await self._table.schema()).names:
-                        await self._table.add_columns(schema.vector_field(schema.DEFAULT_DIMENSION))
+            incomplete = await missing_indexes(self._table) or "vector" not in (await self._table.schema()).names
+        if incomplete:
+            async with self._write_lock.held(), self._committing("open the store"):
+                await create_indexes(self._table, await missing_indexes(self._table))
+                if "vector" not in (await self._table.schema()).names:
+                    await self._table.add_columns(schema.vector_field(schema.DEFAULT_DIMENSION))
+
+    @asynccontextmanager
+    async def _committing(self, task: str) -> AsyncGenerator[None]:
+        """Translate errors of what commits inside; return when it is on the disk."""
+        with _translated(task):
+            yield
+            if self._settled:
+                await self._settled.settle()
 
     # Writing
 
     async def insert(self, memories: Sequence[Memory]) -> None:
         """Add new rows in one commit."""
-        with _translated("store"):
+        async with self._committing("store"):
             rows = schema.to_arrow(memories, await self._table.schema())
             await self._table.add(rows)
 
@@ -126,7 +139,7 @@ class MemoryTable:
             ConflictError: Another writer got in between although it should have waited for the lock.
         """
         rows = [row for old, new in changes for row in (replace(old, superseded_at=new.updated_at), new)]
-        with _translated("store"):
+        async with self._committing("store"):
             merge = self._table.merge_insert("row_id").when_matched_update_all().when_not_matched_insert_all()
             # A version without a vector beside one with is no bad vector: "null" leaves both as they are.
             result = await merge.execute(schema.to_arrow(rows, await self._table.schema()), on_bad_vectors="null")
@@ -135,7 +148,7 @@ class MemoryTable:
 
     async def set_vectors(self, memories: Sequence[Memory]) -> None:
         """Store the vectors of versions that had none. Call it under `writing()`."""
-        with _translated("store"):
+        async with self._committing("store"):
             merge = self._table.merge_insert("row_id").when_matched_update_all()
             await merge.execute(schema.to_arrow(memories, await self._table.schema()))
 
@@ -259,7 +272,7 @@ class MemoryTable:
 
     async def adopt(self, fingerprint: Fingerprint) -> None:
         """Fix whose vectors this table holds from now on. Call it under `writing()`, only while it holds none."""
-        with _translated("store"):
+        async with self._committing("store"):
             current = await self._table.schema()
             assert schema.fingerprint(current) is None
             if schema.dimension(current) != fingerprint.dimension:
@@ -343,7 +356,7 @@ class MemoryTable:
             return free
 
     async def _optimize(self) -> None:
-        with _translated("compact"):
+        async with self._committing("compact"):
             await self._table.optimize(cleanup_older_than=KEEP_OLD_VERSIONS)
             if partitions := await vector_index_to_make(self._table):
                 await make_vector_index(self._table, partitions)
