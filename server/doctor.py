@@ -89,6 +89,12 @@ async def _health(memories: Memories, settings: Settings) -> list[Check]:
     checks = [
         Check("table", True, found),
         Check(
+            "damage",
+            not state.findings,
+            " ".join(state.findings) or "none found",
+            "The damaged files are in the folder quarantine of the store; nothing was deleted.",
+        ),
+        Check(
             "indexes",
             not state.missing_indexes,
             f"missing on {', '.join(state.missing_indexes)}" if state.missing_indexes else "all there",

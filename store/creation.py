@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 import lancedb
 from lancedb.index import FTS, Bitmap, BTree, IvfSq
+from lancedb.query import MatchQuery
 
 from store.schema import table_schema
 from store.words import STOP_WORDS
@@ -13,6 +14,7 @@ from store.words import STOP_WORDS
 BTREE_COLUMNS = ("row_id", "memory_id", "content_hash", "superseded_at", "run_id", "expires_at")
 BITMAP_COLUMNS = ("user_id", "project", "agent_id", "live_scope")
 TEXT_COLUMN = "search_text"
+ALL_INDEXED = (TEXT_COLUMN, *BTREE_COLUMNS, *BITMAP_COLUMNS)
 
 
 async def create_table(database: lancedb.AsyncConnection, name: str) -> lancedb.AsyncTable:
@@ -41,7 +43,7 @@ async def create_indexes(table: lancedb.AsyncTable, columns: Collection[str]) ->
 async def missing_indexes(table: lancedb.AsyncTable) -> list[str]:
     """Return the columns that should have an index and have none."""
     present = {column for index in await table.list_indices() for column in index.columns}
-    return [column for column in (TEXT_COLUMN, *BTREE_COLUMNS, *BITMAP_COLUMNS) if column not in present]
+    return [column for column in ALL_INDEXED if column not in present]
 
 
 INDEXED_VECTORS = 10_000
@@ -91,3 +93,21 @@ async def rows_without_index(table: lancedb.AsyncTable) -> int:
             stats = await table.index_stats(index.name)
             return stats.num_unindexed_rows if stats else 0
     return 0
+
+
+async def drop_vector_indexes(table: lancedb.AsyncTable) -> None:
+    """Drop the indexes of vectors; maintenance makes a new one if it pays."""
+    for name, _ in await _vector_indexes(table):
+        await table.drop_index(name)
+
+
+async def works(table: lancedb.AsyncTable) -> bool:
+    """Whether each index answers."""
+    try:
+        for column in (*BTREE_COLUMNS, *BITMAP_COLUMNS):
+            await table.count_rows(f"{column} IS NULL")
+        words = MatchQuery("souvenir", TEXT_COLUMN)  # pyright: ignore[reportCallIssue] - typed without its defaults
+        await table.query().nearest_to_text(words).select(["row_id", "_score"]).limit(1).to_arrow()
+    except (OSError, ValueError, RuntimeError):  # what LanceDB raises
+        return False
+    return True

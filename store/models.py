@@ -131,3 +131,5 @@ class TableStats:
     fingerprint: Fingerprint | None
     missing_indexes: tuple[str, ...]
     by_type: Mapping[str, int]
+    findings: tuple[str, ...] = ()
+    """What was damaged when the store was opened, and what is lost."""

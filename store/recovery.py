@@ -4,10 +4,14 @@ A file of Lance's ends with a mark of its own, so that one that was cut off, zer
 Damaged files are never deleted: they move into `quarantine/` beside the table.
 """
 
+import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+
+import anyio
+import anyio.to_thread
 
 _ENDS = {".manifest": b"LANC", ".lance": b"LANC", ".arrow": b"ARROW1"}
 
@@ -49,9 +53,51 @@ def put_aside(file: Path, table: Path) -> Path:
     return kept
 
 
-def empty_table(table: Path) -> bool:
-    """Whether the folder is there and is no table: nothing was ever committed in it."""
-    return table.is_dir() and newest_manifest(table) is None
+def missing_commits(table: Path) -> int:
+    """Return how many commits are newer than the newest manifest, as far as Lance's hint knows."""
+    newest = newest_manifest(table)
+    try:
+        hint = json.loads((table / "_versions" / "latest_version_hint.json").read_bytes())["version"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+    return max(0, int(hint) - commit_of(newest)) if newest else int(hint)
+
+
+def commit_of(manifest: Path) -> int:
+    """Return the number of the commit that a manifest describes."""
+    return _COUNTED_DOWN_FROM - int(manifest.stem)
+
+
+_COUNTED_DOWN_FROM = 2**64 - 1
+
+
+async def mend(folder: Path, table: Path, whole: Callable[[], Awaitable[bool]]) -> list[str]:
+    """Make the newest whole state of a table its newest. Call it under the write lock.
+
+    Args:
+        folder: The store's folder, for what is told.
+        table: The table's folder below it.
+        whole: Whether every row of the newest state can be read.
+
+    Returns:
+        What was found, and what is lost; a sentence for each.
+    """
+    findings: list[str] = []
+    bad = await anyio.to_thread.run_sync(damaged_files, table)
+    while (newest := newest_manifest(table)) and (not is_whole(newest) or not await whole()):
+        kept = put_aside(newest, table)
+        findings.append(
+            f"Commit {commit_of(newest)} is damaged and was put aside ({kept.relative_to(folder)}): what it changed is "
+            "lost, everything before it is there."
+        )
+    if newest is None:
+        kept = put_aside(table, table)
+        return [*findings, f"The table had no whole state and was put aside ({kept.relative_to(folder)})."]
+    for file in bad:
+        if file.parent.parent.name != "_indices" and file.exists():
+            put_aside(file, table)
+            findings.append(f"A damaged file that nothing needs was put aside: {file.relative_to(folder)}.")
+    return findings
 
 
 def _files(table: Path) -> Iterator[Path]:

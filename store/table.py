@@ -2,6 +2,7 @@
 # LanceDB and Arrow are only partly typed: what they return is unknown to the checker here, and only here.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import logging
 import re
 import secrets
 from collections import defaultdict
@@ -19,14 +20,16 @@ from lancedb.query import ColumnOrdering, MatchQuery
 
 from store import filters, found, schema
 from store.creation import (
+    ALL_INDEXED,
     PROBED_PARTITIONS,
     TEXT_COLUMN,
     create_indexes,
-    create_table,
+    drop_vector_indexes,
     make_vector_index,
     missing_indexes,
     rows_without_index,
     vector_index_to_make,
+    works,
 )
 from store.durability import Durability, Settled
 from store.errors import ConflictError, CorruptionError, SchemaError, StoreError
@@ -34,8 +37,11 @@ from store.filters import Order, Predicate, all_of, one_of
 from store.found import Changes, FoundRows, found_rows
 from store.locks import ProcessLock
 from store.models import Fingerprint, Memory, TableStats, Vector
+from store.opening import open_or_create
 
 TABLE_NAME = "memories"
+
+logger = logging.getLogger(__name__)
 
 MANY_FRAGMENTS, MOST_FRAGMENTS = 32, 100
 ROWS_PER_FRAGMENT = 1_000
@@ -63,6 +69,8 @@ class MemoryTable:
         self._write_lock = ProcessLock(folder / "write.lock")
         self._maintenance_lock = ProcessLock(folder / "maintenance.lock")
         self.folder = folder
+        self.findings: tuple[str, ...] = ()
+        """What was damaged when the store was opened, and what is lost; a sentence for each."""
 
     @classmethod
     async def open(cls, folder: Path, durability: Durability = "full") -> "MemoryTable":
@@ -77,16 +85,20 @@ class MemoryTable:
             StoreError: The folder can't be used.
         """
         with _translated("open the store"):
-            database = await lancedb.connect_async(_made(folder), read_consistency_interval=timedelta(0))
-            table = await _opened(database)
-            if table is None:
-                async with ProcessLock(folder / "write.lock").held():  # two servers may start on an empty folder
-                    table = await _opened(database) or await create_table(database, TABLE_NAME)
+            table, findings = await open_or_create(folder, TABLE_NAME)
         found = schema.schema_version(await table.schema())
         if found != schema.SCHEMA_VERSION:
             raise SchemaError(_schema_mismatch(folder, found))
         opened = cls(folder, table, durability)
         await opened._complete()
+        if not await works(table):
+            findings.append("An index was damaged; all were made anew. No memory is lost.")
+            async with opened._write_lock.held(), opened._committing("open the store"):
+                await drop_vector_indexes(table)
+                await create_indexes(table, ALL_INDEXED)
+        opened.findings = tuple(findings)
+        for finding in findings:
+            logger.warning("%s", finding)
         return opened
 
     def close(self) -> None:
@@ -317,6 +329,7 @@ class MemoryTable:
             fingerprint=schema.fingerprint(current_schema),
             missing_indexes=tuple(missing),
             by_type=dict(sorted(by_type.items())),
+            findings=self.findings,
         )
 
     async def needs_upkeep(self) -> bool:
@@ -360,16 +373,6 @@ class MemoryTable:
             await self._table.optimize(cleanup_older_than=KEEP_OLD_VERSIONS)
             if partitions := await vector_index_to_make(self._table):
                 await make_vector_index(self._table, partitions)
-
-
-async def _opened(database: lancedb.AsyncConnection) -> lancedb.AsyncTable | None:
-    return await database.open_table(TABLE_NAME) if TABLE_NAME in (await database.list_tables()).tables else None
-
-
-def _made(folder: Path) -> Path:
-    """Return the folder as an absolute path: LanceDB takes a relative one that begins with "db" for a cloud address."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder.resolve()
 
 
 def _schema_mismatch(folder: Path, found: int | None) -> str:

@@ -1,0 +1,79 @@
+"""From a folder to a table: created where there is none, and at its newest whole state where something is damaged."""
+# LanceDB and Arrow are only partly typed: what they return is unknown to the checker here, and only here.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from datetime import timedelta
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import lancedb
+
+from store import recovery
+from store.creation import create_table
+from store.locks import ProcessLock
+
+
+async def open_or_create(folder: Path, name: str) -> tuple[lancedb.AsyncTable, list[str]]:
+    """Return the table of this name in a folder, and what was found damaged; creates both where they are not there.
+
+    Raises whatever LanceDB raises.
+    """
+    lock = ProcessLock(_made(folder) / "write.lock")
+    database = await lancedb.connect_async(_made(folder), read_consistency_interval=timedelta(0))
+    findings = await _mended(folder, name, database, lock)
+    table = await _opened(database, name)
+    if table is None:
+        async with lock.held():  # two servers may start on an empty folder
+            table = await _opened(database, name) or await create_table(database, name)
+    return table, findings
+
+
+async def _mended(folder: Path, name: str, database: lancedb.AsyncConnection, lock: ProcessLock) -> list[str]:
+    """Put aside what is damaged, so that the table opens at its newest whole state; say what was found."""
+    place = folder / f"{name}.lance"
+    if not place.exists():
+        return []
+
+    async def whole() -> bool:
+        table = await _readable(database, name)
+        return table is not None and await _all_read(table)
+
+    table = await _readable(database, name)
+    missing = recovery.missing_commits(place)
+    damaged = missing or await anyio.to_thread.run_sync(recovery.damaged_files, place)
+    if table is not None and not damaged and await _all_read(table, ["row_id"]):
+        return []
+    async with lock.held():
+        findings = await recovery.mend(folder, place, whole)
+        if missing and not findings:
+            findings.append(f"The newest {missing} commits are missing: what they changed is lost.")
+        return findings
+
+
+async def _readable(database: lancedb.AsyncConnection, name: str) -> lancedb.AsyncTable | None:
+    try:
+        return await _opened(database, name)
+    except (OSError, ValueError, RuntimeError):  # what LanceDB raises, see `_translated`
+        return None
+
+
+async def _all_read(table: lancedb.AsyncTable, columns: list[str] | None = None) -> bool:
+    """Whether these columns of every row can be read, all of them if none are named."""
+    try:
+        query = table.query()
+        async for _ in await (query.select(columns) if columns else query).to_batches(max_batch_length=10_000):
+            pass
+    except (OSError, ValueError, RuntimeError):
+        return False
+    return True
+
+
+async def _opened(database: lancedb.AsyncConnection, name: str) -> lancedb.AsyncTable | None:
+    return await database.open_table(name) if name in (await database.list_tables()).tables else None
+
+
+def _made(folder: Path) -> Path:
+    """Return the folder as an absolute path: LanceDB takes a relative one that begins with "db" for a cloud address."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder.resolve()
