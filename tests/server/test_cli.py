@@ -65,7 +65,18 @@ def test_doctor_finds_nothing_wrong_with_a_healthy_store_and_leaves_nothing_behi
     ok(souvenir("add", "a fact", store=tmp_path))
     checks = as_json("doctor", store=tmp_path)
     assert {check["name"]: check["ok"] for check in checks} == dict.fromkeys(
-        ["versions", "folder", "embedder", "table", "indexes", "compaction", "embeddings", "write and read back"], True
+        [
+            "versions",
+            "folder",
+            "embedder",
+            "table",
+            "damage",
+            "indexes",
+            "compaction",
+            "embeddings",
+            "write and read back",
+        ],
+        True,
     )
     assert not list(tmp_path.glob("doctor-*"))
 
@@ -119,3 +130,15 @@ def test_help_names_every_command_and_loads_no_heavy_library() -> None:
     )
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"
+
+
+def test_doctor_tells_of_damage_and_the_rest_is_still_there(tmp_path: Path) -> None:
+    ok(souvenir("add", "a fact", store=tmp_path))
+    ok(souvenir("add", "another fact", store=tmp_path))
+    min((tmp_path / "memories.lance" / "_versions").glob("*.manifest")).write_bytes(b"")
+    result = souvenir("doctor", "--json", store=tmp_path)
+    [damage] = [check for check in json.loads(result.stdout) if check["name"] == "damage"]
+    assert result.exit_code == 1
+    assert not damage["ok"]
+    assert "was put aside (quarantine/" in damage["found"]
+    assert "a fact" in ok(souvenir("list", store=tmp_path))
