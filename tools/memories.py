@@ -93,20 +93,46 @@ class Memories:
         """Store facts; one that is there already, in the same words and the same place, is left as it is."""
         embedded = await self._vectors.of_documents([draft.content for draft in drafts])
         comparable = await self._vectors.comparable(embedded)
-        similar = [
-            await self._neighbours(draft.content, _query_vector(comparable, number), scope)
-            for number, draft in enumerate(drafts)
-        ]
-        async with self._table.writing():
-            embedded = await self._vectors.admit(embedded)
-            added = await self._insert_new(drafts, embedded.vectors, scope, source)
+
+        async def store() -> tuple[Embedded, list[Added]]:
+            async with self._table.writing():
+                admitted = await self._vectors.admit(embedded)
+                return admitted, await self._insert_new(drafts, admitted.vectors, scope, source)
+
+        # Side by side: what is close to a statement does not decide whether it is stored.
+        (similar, problem), (admitted, added) = await together(
+            lambda: self._all_neighbours(drafts, comparable, scope), store
+        )
+        own = {one.memory.memory_id for one in added if one.event == "ADD"}
         return AddOutcome(
             tuple(
-                replace(one, similar=tuple(hit for hit in hits if hit.memory.memory_id != one.memory.memory_id))
+                replace(
+                    one,
+                    similar=tuple(hit for hit in hits if hit.memory.memory_id not in {*own, one.memory.memory_id})[
+                        :SIMILAR_COUNT
+                    ],
+                )
                 for one, hits in zip(added, similar, strict=True)
             ),
-            (*notes.without_vector(embedded.problem), *notes.left_as_they_are(drafts, added)),
+            (
+                *notes.without_vector(admitted.problem),
+                *notes.left_as_they_are(drafts, added),
+                *notes.without_neighbours(problem),
+            ),
         )
+
+    async def _all_neighbours(
+        self, drafts: Sequence[Draft], comparable: Embedded, scope: Scope
+    ) -> tuple[list[tuple[Hit, ...]], str]:
+        """Return what is close to each draft, and why that could not be looked up if so."""
+        try:
+            hits = [
+                await self._neighbours(draft.content, _query_vector(comparable, number), scope, len(drafts))
+                for number, draft in enumerate(drafts)
+            ]
+        except StoreError as error:
+            return [()] * len(drafts), str(error)
+        return hits, ""
 
     async def _insert_new(
         self, drafts: Sequence[Draft], vectors: Sequence[Vector | None], scope: Scope, source: Source
@@ -141,14 +167,14 @@ class Memories:
             if not await self._table.count(one_of("memory_id", ids)):
                 return ids
 
-    async def _neighbours(self, content: str, vector: QueryVector, scope: Scope) -> tuple[Hit, ...]:
+    async def _neighbours(self, content: str, vector: QueryVector, scope: Scope, siblings: int) -> tuple[Hit, ...]:
         async def embed(_version: int) -> QueryVector:
             return vector
 
         now = self._clock()
         place = replace(scope, run_id="")
         view = View(filters.visible(place, now), key=filters.readable(place))
-        question = Question(content[:SIMILAR_QUERY], SIMILAR_COUNT + 1, SIMILAR_SCORE, now)
+        question = Question(content[:SIMILAR_QUERY], SIMILAR_COUNT + siblings, SIMILAR_SCORE, now)
         return (await self._searcher.search(question, embed, view)).best
 
     # Searching

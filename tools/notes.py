@@ -36,6 +36,11 @@ def left_as_they_are(drafts: Sequence[Draft], added: Sequence[Added]) -> tuple[s
     return (f"Known already, left as they are: {', '.join(ids)}. To change tags or other fields, use update_memory.",)
 
 
+def without_neighbours(problem: str) -> tuple[str, ...]:
+    """Return a note if it could not be looked up what is close to a statement."""
+    return (f"Stored, but what is similar could not be looked up. {problem}",) if problem else ()
+
+
 def without_vector(problem: str) -> tuple[str, ...]:
     """Return a note if something was stored that could not be embedded."""
     if not problem:

@@ -1,11 +1,16 @@
 """The use cases where the protocol does not matter: degraded embedders, maintenance, cancelled calls, many tasks."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import anyio
 import pytest
 
 from store import filters
+from store.clock import utc_now
 from store.embedders.hashing import HashingEmbedder
 from store.errors import NotFoundError, ProviderUnavailableError, StoreError
+from store.ids import TimeOrderedIds
 from store.models import Fingerprint, Scope
 from store.table import MemoryTable
 from tests.conftest import ALICE, SOURCE, CountedIds, Tools, TurnedClock
@@ -179,3 +184,27 @@ async def test_a_batch_is_one_commit(memories: Memories, table: MemoryTable) -> 
     outcome = await memories.add(drafts, ALICE, SOURCE)
     await memories.delete([one.memory.memory_id for one in outcome.added], ALICE, SOURCE)
     assert (await table.stats()).table_version == before + 2
+
+
+async def test_a_statement_is_stored_even_if_what_is_similar_can_not_be_looked_up(tmp_path: Path) -> None:
+    class Blind(MemoryTable):
+        async def words_of_each(self, texts: Sequence[str]) -> list[list[str]]:
+            raise StoreError("the index is gone")
+
+    table = await Blind.open(tmp_path)
+    memories = Memories(table, None, clock=utc_now, new_id=TimeOrderedIds())
+    outcome = await memories.add([Draft(content="Anna lives in Graz")], Scope("default"), SOURCE)
+    assert outcome.notes == ("Stored, but what is similar could not be looked up. the index is gone",)
+    assert await table.count(filters.current()) == 1
+    memories.close()
+
+
+async def test_statements_of_one_call_are_not_offered_to_each_other(tmp_path: Path) -> None:
+    table = await MemoryTable.open(tmp_path)
+    memories = Memories(table, None, clock=utc_now, new_id=TimeOrderedIds())
+    drafts = [Draft(content=f"Anna lives in Graz, she said {number} times") for number in ("two", "three", "four")]
+    outcome = await memories.add(drafts, Scope("default"), SOURCE)
+    assert [one.similar for one in outcome.added] == [(), (), ()]
+    [again] = (await memories.add([Draft(content="Anna lives in Graz")], Scope("default"), SOURCE)).added
+    assert len(again.similar) == 3
+    memories.close()
