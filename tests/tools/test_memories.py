@@ -189,12 +189,12 @@ async def test_a_batch_is_one_commit(memories: Memories, table: MemoryTable) -> 
 async def test_a_statement_is_stored_even_if_what_is_similar_can_not_be_looked_up(tmp_path: Path) -> None:
     class Blind(MemoryTable):
         async def words_of_each(self, texts: Sequence[str]) -> list[list[str]]:
-            raise StoreError("the index is gone")
+            raise StoreError(f"the index for {len(texts)} texts is gone")
 
     table = await Blind.open(tmp_path)
     memories = Memories(table, None, clock=utc_now, new_id=TimeOrderedIds())
     outcome = await memories.add([Draft(content="Anna lives in Graz")], Scope("default"), SOURCE)
-    assert outcome.notes == ("Stored, but what is similar could not be looked up. the index is gone",)
+    assert outcome.notes == ("Stored, but what is similar could not be looked up. the index for 1 texts is gone",)
     assert await table.count(filters.current()) == 1
     memories.close()
 
