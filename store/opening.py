@@ -2,6 +2,7 @@
 # LanceDB and Arrow are only partly typed: what they return is unknown to the checker here, and only here.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -34,16 +35,15 @@ async def _mended(folder: Path, name: str, database: lancedb.AsyncConnection, lo
     place = folder / f"{name}.lance"
     if not place.exists():
         return []
+    missing = await anyio.to_thread.run_sync(recovery.missing_commits, place)
+    damaged = await anyio.to_thread.run_sync(recovery.damaged_files, place)
+    no_table = await anyio.to_thread.run_sync(recovery.newest_manifest, place) is None
+    if not (missing or damaged or no_table) and await _is_whole(database, name, quickly=True):
+        return []
 
     async def whole() -> bool:
-        table = await _readable(database, name)
-        return table is not None and await _all_read(table)
+        return await _is_whole(database, name, suspicious=bool(damaged))
 
-    table = await _readable(database, name)
-    missing = recovery.missing_commits(place)
-    damaged = missing or await anyio.to_thread.run_sync(recovery.damaged_files, place)
-    if table is not None and not damaged and await _all_read(table, ["row_id"]):
-        return []
     async with lock.held():
         findings = await recovery.mend(folder, place, whole)
         if missing and not findings:
@@ -51,21 +51,27 @@ async def _mended(folder: Path, name: str, database: lancedb.AsyncConnection, lo
         return findings
 
 
-async def _readable(database: lancedb.AsyncConnection, name: str) -> lancedb.AsyncTable | None:
-    try:
-        return await _opened(database, name)
-    except (OSError, ValueError, RuntimeError):  # what LanceDB raises, see `_translated`
-        return None
+async def _is_whole(
+    database: lancedb.AsyncConnection, name: str, *, quickly: bool = False, suspicious: bool = False
+) -> bool:
+    """Whether every row can be read; `quickly`, whether its first column can, which opens each file.
 
-
-async def _all_read(table: lancedb.AsyncTable, columns: list[str] | None = None) -> bool:
-    """Whether these columns of every row can be read, all of them if none are named."""
+    What fails for another reason than a missing or damaged file says nothing of the files, and is raised: nothing may
+    be put aside because a permission is missing or the machine has run out of handles.
+    """
     try:
+        table = await _opened(database, name)
+        if table is None:
+            return False
         query = table.query()
-        async for _ in await (query.select(columns) if columns else query).to_batches(max_batch_length=10_000):
+        if quickly:
+            query = query.select([(await table.schema()).names[0]])
+        async for _ in await query.to_batches(max_batch_length=10_000):
             pass
-    except (OSError, ValueError, RuntimeError):
-        return False
+    except (OSError, ValueError, RuntimeError) as error:  # what LanceDB raises, see `store.table`
+        if suspicious or re.search("not found|no such file", str(error), re.IGNORECASE):
+            return False
+        raise
     return True
 
 

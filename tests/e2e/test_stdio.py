@@ -1,6 +1,7 @@
 """The stdio server as a process: both eras, clean ends, nothing but JSON-RPC on stdout."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import lancedb
+import pyarrow as pa
 import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
@@ -241,14 +244,13 @@ def test_a_broken_setting_is_one_line_on_stderr_and_status_2(
 
 
 def test_a_store_that_can_not_be_opened_is_told_by_each_call_until_it_can(tmp_path: Path) -> None:
-    (tmp_path / "memories.lance").mkdir()
-    (tmp_path / "memories.lance" / "_versions").write_text("not a folder")
+    schema = pa.schema([pa.field("a", pa.int32())], metadata={"souvenir.schema_version": "99"})
+    lancedb.connect(tmp_path).create_table("memories", schema=schema)  # pyright: ignore[reportUnknownMemberType]
     with initialized(tmp_path) as wire:
         result = wire.answer(wire.call("list_memories"))
         assert result["isError"]
-        assert result["content"][0]["text"].startswith("The store could not open the store")
-        (tmp_path / "memories.lance" / "_versions").unlink()
-        (tmp_path / "memories.lance").rmdir()
+        assert result["content"][0]["text"].startswith(f"The store in {tmp_path} has schema version 99")
+        shutil.rmtree(tmp_path / "memories.lance")
         assert wire.answer(wire.call("list_memories"))["structuredContent"]["total"] == 0
 
 

@@ -1,6 +1,7 @@
 """A damaged store opens at its newest whole state, says what is lost, and keeps the damaged files."""
 
 import logging
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from store import filters
+from store.errors import StoreError
 from store.recovery import QUARANTINE, newest_manifest
 from store.table import MemoryTable
 from tests.builders import axis, memory
@@ -111,3 +113,29 @@ async def test_an_empty_folder_in_place_of_the_table_is_put_aside(tmp_path: Path
     found, [finding] = await contents(tmp_path)
     assert found == []
     assert "had no whole state and was put aside" in finding
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+async def test_a_missing_permission_is_no_damage(tmp_path: Path) -> None:
+    table = await filled(tmp_path)
+    newest_data(table).chmod(0)
+    with pytest.raises(StoreError):
+        await MemoryTable.open(tmp_path)
+    newest_data(table).chmod(0o600)
+    assert (await contents(tmp_path)) == (["m0", "m1", "m2"], ())
+
+
+async def test_what_fails_for_another_reason_puts_nothing_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled(tmp_path)
+
+    async def no_handles(*_: object) -> None:
+        raise OSError("Too many open files (os error 24)")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("store.opening._opened", no_handles)
+        with pytest.raises(StoreError, match="Too many open files"):
+            await MemoryTable.open(tmp_path)
+    assert not (tmp_path / QUARANTINE).exists()
+    assert await contents(tmp_path) == (["m0", "m1", "m2"], ())

@@ -27,9 +27,9 @@ async def test_a_broken_predicate_is_a_store_error_in_one_line(table: MemoryTabl
 
 async def test_a_missing_data_file_is_told_as_damage(table: MemoryTable) -> None:
     await table.insert([memory("1")])
+    fresh = await MemoryTable.open(table.folder)
     for file in (table.folder / "memories.lance" / "data").iterdir():
         file.unlink()
-    fresh = await MemoryTable.open(table.folder)
     with pytest.raises((CorruptionError, StoreError), match="The store could not read"):
         await fresh.find(filters.current())
     fresh.close()
