@@ -48,9 +48,12 @@ def chosen_embedder(settings: Settings) -> Embedder | None:
     return choose_embedder(settings.embedder, api)
 
 
-def quiet_libraries() -> None:
-    """Keep LanceDB's own log off stderr, unless the user has set it; it reads this when it is imported."""
-    os.environ.setdefault("LANCEDB_LOG", "error")
+def prepare_libraries() -> None:
+    """Set what libraries read from the environment when they are imported, unless the user has set it."""
+    os.environ.setdefault("LANCEDB_LOG", "error")  # keeps LanceDB's own log off stderr
+    # A second thread of numpy's waits for a core by spinning, which takes it from whoever has it: the client, most
+    # often. One search in twenty took three times as long (benchmarks/scale.py).
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 async def open_memories(settings: Settings) -> Memories:
@@ -60,7 +63,7 @@ async def open_memories(settings: Settings) -> Memories:
         ConfigError: The embedder's setting is wrong.
         StoreError: The store can't be opened.
     """
-    quiet_libraries()
+    prepare_libraries()
     from store.table import MemoryTable  # imports LanceDB, which takes more than a second
 
     embedder, reranker = chosen_embedder(settings), choose_reranker(settings.reranker)
@@ -99,7 +102,7 @@ class LateMemories:
 
     async def load_libraries(self) -> None:
         """Import what takes seconds, on this thread, letting other tasks run in between."""
-        quiet_libraries()
+        prepare_libraries()
         for name in (
             "numpy",
             "pyarrow",

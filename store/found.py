@@ -98,13 +98,11 @@ class Changes:
 
     Attributes:
         row_ids: The rows that were added or changed, by whatever user.
-        new: How many of them were added.
-        visible: Those of them that a selection shows now, in parts.
+        visible: Those of them that a selection shows now.
     """
 
     row_ids: Sequence[str]
-    new: int
-    visible: Sequence[FoundRows]
+    visible: FoundRows
 
 
 def cosines(vectors: Matrix, embedded: Flags, vector: Vector | None) -> Floats:

@@ -5,11 +5,13 @@ hundred rows as for ten thousand. What another process commits is seen at once: 
 up to the newest commit. The ranking is that of `store.ranking`, on all rows instead of on candidates.
 """
 
+import sys
 from array import array
-from bisect import insort
+from bisect import bisect_left, insort
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import islice
 
 import numpy as np
 
@@ -46,6 +48,33 @@ NO_ROWS = Rows(
 )
 
 
+class Compounds:
+    """Words, sorted by their beginnings and by their ends: to look at each of 50,000 for a part takes 20 ms."""
+
+    def __init__(self) -> None:
+        self._words: list[str] = []
+        self._backwards: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._words)
+
+    def learn(self, words: Iterable[str]) -> None:
+        """Add words that are not there yet."""
+        if new := list(words):
+            self._words += new
+            self._backwards += [word[::-1] for word in new]
+            self._words.sort()  # quick: all but the last are sorted already
+            self._backwards.sort()
+
+    def of(self, part: str) -> set[str]:
+        """Return the words that begin or end with this part."""
+        return {*_beginning(self._words, part), *(word[::-1] for word in _beginning(self._backwards, part[::-1]))}
+
+
+def _beginning(words: Sequence[str], part: str) -> Sequence[str]:
+    return words[bisect_left(words, part) : bisect_left(words, part + chr(sys.maxunicode))]
+
+
 class HeldRows:
     """All rows that one selection shows.
 
@@ -61,6 +90,7 @@ class HeldRows:
         self._run_ids: list[str] = []
         self._rows_with: dict[str, array[int]] = defaultdict(lambda: array("q"))
         self._times_in: dict[str, array[int]] = defaultdict(lambda: array("q"))
+        self._compounds = Compounds()
         self._lengths: Integers = np.zeros(0, np.int64)
         self._visible: Flags = np.zeros(0, np.bool_)
         self._embedded: Flags = np.zeros(0, np.bool_)
@@ -185,7 +215,8 @@ class HeldRows:
         if len(posting[0]) or len(word) < SHORTEST_PART:
             return posting
         # German writes words together: what occurs nowhere by itself may be a part of others.
-        wholes = [one for one in self._rows_with if one.endswith(word) or one.startswith(word)]
+        self._compounds.learn(islice(self._rows_with, len(self._compounds), None))
+        wholes = self._compounds.of(word)
         rows = np.unique(np.concatenate([posting[0], *(self._posting(one)[0] for one in wholes)]))
         return rows, np.ones(len(rows), np.int64)
 

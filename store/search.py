@@ -199,11 +199,11 @@ class Searcher:
         if selection.wanted and selection.reading.locked():  # by `read_ahead`, which takes seconds
             return None
         async with selection.reading:  # one brings them up, the others wait for it
-            version = await self._table.version()
             held = selection.held
-            if held is not None and held.valid_at(now) and await self._brought_up(selection, held, version, view):
+            if held is not None and held.valid_at(now) and await self._brought_up(selection, held, view):
                 return held
             selection.held = None
+            version = await self._table.version()
             if selection.total is None or selection.version != version:
                 selection.version, selection.total = version, await self._table.count(view.visible)
             if selection.total <= min(most, READ_AT_ONCE):
@@ -224,7 +224,7 @@ class Searcher:
     async def _read(self, selection: _Selection, view: View) -> None:
         from store.held import HeldRows
 
-        version, table_rows = await self._table.version(), await self._table.count()
+        version, table_rows, _ = await self._table.version_and_rows()
         held = HeldRows(await self._table.dimension(), await self._table.count(view.visible))
         async for rows in self._table.all_rows(view.visible):
             words = await self._table.words_of_each(rows.texts())
@@ -234,22 +234,21 @@ class Searcher:
         selection.version, selection.table_rows, selection.total = version, table_rows, len(held)
         self._make_room(selection)
 
-    async def _brought_up(self, selection: _Selection, held: "HeldRows", version: int, view: View) -> bool:
-        """Bring held rows up to a commit; False if they have to be read again."""
+    async def _brought_up(self, selection: _Selection, held: "HeldRows", view: View) -> bool:
+        """Bring held rows up to the newest commit, or a later one; False if they have to be read again."""
+        version, table_rows, new = await self._table.version_and_rows(selection.version)
         if selection.version == version:
             return True
+        if selection.table_rows + new != table_rows:
+            return False  # rows were erased, which leaves no trace of its own
         changed = await self._table.changed_since(selection.version, view.visible, HELD_CHANGES)
-        table_rows = await self._table.count()
-        if changed is None or selection.table_rows + changed.new != table_rows:
-            return False  # too much, or rows were erased, which leaves no trace of its own
+        if changed is None or changed.visible.vectors.shape[1] != held.dimension:
+            return False
         if held.outdated > len(held) // 4 + HELD_CHANGES:
             return False
-        if any(rows.vectors.shape[1] != held.dimension for rows in changed.visible):
-            return False
-        words = [await self._table.words_of_each(rows.texts()) for rows in changed.visible]
+        words = await self._table.words_of_each(changed.visible.texts())
         held.remove(changed.row_ids)
-        for rows, its_words in zip(changed.visible, words, strict=True):
-            held.append(rows, its_words)
+        held.append(changed.visible, words)
         selection.version, selection.table_rows, selection.total = version, table_rows, len(held)
         return True
 

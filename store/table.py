@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import anyio
 import lancedb
@@ -33,7 +33,7 @@ from store.creation import (
 )
 from store.durability import Durability, Settled
 from store.errors import ConflictError, CorruptionError, SchemaError, StoreError
-from store.filters import Order, Predicate, all_of, one_of
+from store.filters import Order, Predicate
 from store.found import Changes, FoundRows, found_rows
 from store.locks import ProcessLock
 from store.models import Fingerprint, Memory, TableStats, Vector
@@ -73,7 +73,7 @@ class MemoryTable:
         """What was damaged when the store was opened, and what is lost; a sentence for each."""
 
     @classmethod
-    async def open(cls, folder: Path, durability: Durability = "full") -> "MemoryTable":
+    async def open(cls, folder: Path, durability: Durability = "full") -> Self:
         """Open the table in a folder, creating both where they are not there yet.
 
         Args:
@@ -171,6 +171,18 @@ class MemoryTable:
         with _translated("read"):
             return await self._table.version()
 
+    async def version_and_rows(self, since: int = -1) -> tuple[int, int, int]:
+        """Return the number of the newest commit, how many rows the table has then, and how many came after `since`."""
+        with _translated("read"):
+            version = await self._table.version()
+            while True:
+                before = version
+                rows = await self._table.count_rows()
+                new = await self._table.count_rows(f"_row_created_at_version > {since}") if since >= 0 else rows
+                version = await self._table.version()
+                if version == before:  # nobody committed in between
+                    return version, rows, new
+
     async def find(
         self,
         predicate: Predicate,
@@ -226,17 +238,15 @@ class MemoryTable:
 
     async def changed_since(self, version: int, predicate: Predicate, limit: int) -> Changes | None:
         """Return what was added or changed after a commit, and what of it matches; None if more than `limit` rows."""
-        since = f"_row_last_updated_at_version > {version}"
+        # Looked at row by row, and cheaper so: each condition that an index helps with costs 5 ms in a hundred files.
+        columns = {name: name for name in ("row_id", *found.COLUMNS)} | {"visible": predicate}
         with _translated("search"):
-            query = self._table.query().where(since).select(["row_id", "_row_created_at_version"])
+            query = self._table.query().where(f"_row_last_updated_at_version > {version}").select(columns)
             touched = await query.limit(limit + 1).to_arrow()
         if touched.num_rows > limit:
             return None
-        ids = cast("list[str]", touched.column("row_id").to_pylist())
-        created = cast("list[int]", touched.column("_row_created_at_version").to_pylist())
-        # By id, which is indexed; the commit of a row is not.
-        visible = [rows async for rows in self.all_rows(all_of(one_of("row_id", ids), predicate))] if ids else []
-        return Changes(ids, sum(at > version for at in created), visible)
+        row_ids = cast("list[str]", touched.column("row_id").to_pylist())
+        return Changes(row_ids, found_rows(touched.filter(touched.column("visible"))))
 
     async def conversations(self, predicate: Predicate, limit: int) -> list[list[str]]:
         """Return the rows of each conversation among those that match, in the order they were stored.

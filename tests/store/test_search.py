@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from store import filters
 from store.filters import equals
-from store.found import FoundRows
+from store.found import Changes, FoundRows
+from store.held import Compounds
 from store.models import Fingerprint, Hit, Memory, Vector
 from store.search import LONGEST_CONVERSATION, QueryVector, Question, Searcher, View
 from store.table import MemoryTable
@@ -238,3 +239,36 @@ async def test_rows_read_before_a_commit_are_not_held_after_it(filled: MemoryTab
         committed.set()
     assert len(await found_by(searcher, "green")) == 4
     slow.close()
+
+
+async def test_a_commit_while_held_rows_are_brought_up_does_not_throw_them_away(filled: MemoryTable) -> None:
+    class Busy(MemoryTable):
+        readings = 0
+
+        async def all_rows(self, predicate: str) -> AsyncGenerator[FoundRows]:
+            self.readings += 1
+            async for rows in super().all_rows(predicate):
+                yield rows
+
+        async def changed_since(self, version: int, predicate: str, limit: int) -> Changes | None:
+            await filled.insert([memory(f"during {version}", "green apples")])
+            return await super().changed_since(version, predicate, limit)
+
+    busy = await Busy.open(filled.folder)
+    searcher = Searcher(busy)
+    await found_by(searcher, "green")
+    for number in range(3):
+        await filled.insert([memory(f"before {number}", "green pears")])
+        assert len(await found_by(searcher, "green")) == 3 + 2 * (number + 1)
+    assert busy.readings == 1
+    busy.close()
+
+
+def test_words_are_found_by_their_beginnings_and_ends() -> None:
+    compounds = Compounds()
+    compounds.learn(["donaudampfschiff", "dampfer", "schiff", "dampf"])
+    compounds.learn(["schifffahrt", "ampfer"])
+    assert len(compounds) == 6
+    assert compounds.of("schiff") == {"donaudampfschiff", "schiff", "schifffahrt"}
+    assert compounds.of("dampf") == {"dampfer", "dampf"}
+    assert not compounds.of("kahn")
