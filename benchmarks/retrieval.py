@@ -132,7 +132,7 @@ def _souvenir(client: Client, known: dict[str, str], **more: Any) -> Ranking:
 def _baselines(table: MemoryTable, known: dict[str, str]) -> dict[str, Ranking]:
     from lancedb.rerankers import RRFReranker  # after the level of its log is set
 
-    lance: Any = table._table  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - LanceDB itself is the baseline
+    lance: Any = table.handle._table  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - LanceDB itself is the baseline
     embedder = bundled()
 
     def mine(user: str) -> Predicate:

@@ -84,7 +84,7 @@ async def fill(store: Path, count: int) -> list[str]:
             ]
             await table.insert(memories)
         memory_ids += [memory.memory_id for memory in memories]
-    await table.compact()
+    await table.upkeep.compact()
     table.close()
     return memory_ids
 

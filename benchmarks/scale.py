@@ -57,8 +57,8 @@ async def _measure(sizes: list[int], calls: int, parent: Path | None) -> None:
             started = time.perf_counter()
             table = await bulk_load(Path(folder), size)
             loaded = time.perf_counter()
-            while await table.needs_upkeep():
-                await table.compact()
+            while await table.upkeep.is_due():
+                await table.upkeep.compact()
             built = time.perf_counter()
             exact, recall = await _against_exact(table, calls)
             table.close()

@@ -5,6 +5,7 @@
 from collections.abc import Collection
 
 import lancedb
+import pyarrow as pa
 from lancedb.index import FTS, Bitmap, BTree, IvfSq
 from lancedb.query import MatchQuery
 
@@ -17,11 +18,16 @@ TEXT_COLUMN = "search_text"
 ALL_INDEXED = (TEXT_COLUMN, *BTREE_COLUMNS, *BITMAP_COLUMNS)
 
 
-async def create_table(database: lancedb.AsyncConnection, name: str) -> lancedb.AsyncTable:
-    """Create the empty table; its indexes are for `create_indexes`. Call it under the write lock."""
+async def create_table(
+    database: lancedb.AsyncConnection, name: str, schema: pa.Schema | None = None
+) -> lancedb.AsyncTable:
+    """Create an empty table, of another schema than a new store's if given; its indexes are for `create_indexes`.
+
+    Call it under the write lock.
+    """
     # Rows keep their identity when files are merged, and tell which commit they came with (`changed_since`).
     return await database.create_table(
-        name, schema=table_schema(), storage_options={"new_table_enable_stable_row_ids": "true"}
+        name, schema=schema or table_schema(), storage_options={"new_table_enable_stable_row_ids": "true"}
     )
 
 

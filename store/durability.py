@@ -49,15 +49,15 @@ class Settled:
                 status = entry.stat(follow_symlinks=False)
                 key = (entry.path, status.st_ino, status.st_mtime_ns)
                 if key not in self._known:
-                    _write_down(entry.path)
+                    write_down(entry.path)
                     changed.add(str(Path(entry.path).parent))
             except FileNotFoundError:  # a temporary name, or removed by a cleanup
                 continue
             found.add(key)
         for folder in _with_parents(changed, self._folder):
-            _write_down_folder(folder)
+            write_down(folder)
         if not self._known:  # maybe it was made just now
-            _write_down_folder(str(self._folder.parent))
+            write_down(str(self._folder.parent))
         self._known = found
 
 
@@ -84,19 +84,16 @@ def _with_parents(folders: set[str], top: Path) -> list[str]:
     return sorted(wanted, key=len, reverse=True)
 
 
-def _write_down(path: str) -> None:
+def write_down(path: Path | str) -> None:
+    """Return when a file, or a folder with the names in it, is on the disk.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    if sys.platform == "win32" and Path(path).is_dir():  # can't be opened there; NTFS keeps a journal of them
+        return
     # Windows wants a handle that may write.
     handle = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
-    try:
-        _sync(handle)
-    finally:
-        os.close(handle)
-
-
-def _write_down_folder(path: str) -> None:
-    if sys.platform == "win32":  # folders can't be opened there; NTFS keeps a journal of them
-        return
-    handle = os.open(path, os.O_RDONLY)
     try:
         _sync(handle)
     finally:

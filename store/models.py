@@ -117,6 +117,15 @@ class Fingerprint:
 
 
 @dataclass(frozen=True, slots=True)
+class Failures:
+    """How often maintenance has failed since it last succeeded, since when (ISO 8601, UTC), and why the last time."""
+
+    count: int
+    since: str
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
 class TableStats:
     """Counts that `stats` and `doctor` show. `bytes` is the size on disk of the current table version."""
 
@@ -133,3 +142,7 @@ class TableStats:
     by_type: Mapping[str, int]
     findings: tuple[str, ...] = ()
     """What was damaged when the store was opened, and what is lost."""
+    kept: tuple[str, ...] = ()
+    """Earlier states of the table that can be restored."""
+    failures: Failures | None = None
+    """What of the maintenance has failed, by whatever process."""

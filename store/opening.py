@@ -15,13 +15,18 @@ from store.creation import create_table
 from store.locks import ProcessLock
 
 
-async def open_or_create(folder: Path, name: str) -> tuple[lancedb.AsyncTable, list[str]]:
-    """Return the table of this name in a folder, and what was found damaged; creates both where they are not there.
+async def connected(folder: Path) -> lancedb.AsyncConnection:
+    """Return the tables of a folder, which is made if it is not there. Raises whatever LanceDB raises."""
+    return await lancedb.connect_async(_made(folder), read_consistency_interval=timedelta(0))
+
+
+async def open_or_create(
+    folder: Path, name: str, database: lancedb.AsyncConnection, lock: ProcessLock
+) -> tuple[lancedb.AsyncTable, list[str]]:
+    """Return the table of this name, created where it is not there, and what was found damaged.
 
     Raises whatever LanceDB raises.
     """
-    lock = ProcessLock(_made(folder) / "write.lock")
-    database = await lancedb.connect_async(_made(folder), read_consistency_interval=timedelta(0))
     findings = await _mended(folder, name, database, lock)
     table = await _opened(database, name)
     if table is None:

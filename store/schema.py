@@ -1,7 +1,7 @@
 """The Arrow schema of the one table, and the way between its rows and `Memory`."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -17,17 +17,30 @@ DEFAULT_DIMENSION = 384
 """The bundled model's. A table that holds no vector yet takes the dimension of the first embedder that delivers."""
 
 _VERSION_KEY = b"souvenir.schema_version"
+_MIGRATIONS_KEY = b"souvenir.migrations"
 _FINGERPRINT_KEY = "souvenir.fingerprint"
 
 _TIMESTAMP = pa.timestamp("us", "UTC")
 
 
-def table_schema() -> pa.Schema:
+def table_schema(
+    dimension: int = DEFAULT_DIMENSION,
+    fingerprint: Fingerprint | None = None,
+    migrations: Sequence[Mapping[str, object]] = (),
+) -> pa.Schema:
     """Return the schema of a new table: version 2, no vectors yet.
 
     The schema version stands in the table's metadata, the fingerprint in that of the `vector` field: it is set when
-    the first vector is stored (see `with_fingerprint`) and goes with the column when it is ever replaced.
+    the first vector is stored and goes with the column when it is ever replaced.
+
+    Args:
+        dimension: How many numbers a vector has.
+        fingerprint: Which model makes the vectors, if that is known already.
+        migrations: What the table has been through, see `store.migrations`.
     """
+    vector = vector_field(dimension)
+    if fingerprint:
+        vector = vector.with_metadata({**fingerprint_metadata(fingerprint)})
     return pa.schema(
         [
             pa.field("row_id", pa.string(), nullable=False),
@@ -60,9 +73,12 @@ def table_schema() -> pa.Schema:
             pa.field("deleted_at", _TIMESTAMP),
             pa.field("deleted_reason", pa.string(), nullable=False),
             pa.field("expires_at", _TIMESTAMP),
-            vector_field(DEFAULT_DIMENSION),
+            vector,
         ],
-        metadata={_VERSION_KEY: str(SCHEMA_VERSION).encode()},
+        metadata={
+            _VERSION_KEY: str(SCHEMA_VERSION).encode(),
+            _MIGRATIONS_KEY: json.dumps([dict(one) for one in migrations]).encode(),
+        },
     )
 
 
@@ -75,6 +91,11 @@ def schema_version(schema: pa.Schema) -> int | None:
     """Return the version that a table was made with, None if it is none of ours."""
     text = (schema.metadata or {}).get(_VERSION_KEY, b"")
     return int(text) if text.isdigit() else None
+
+
+def migrations(schema: pa.Schema) -> list[Mapping[str, object]]:
+    """Return what a table has been through, oldest first."""
+    return json.loads((schema.metadata or {}).get(_MIGRATIONS_KEY, b"[]"))
 
 
 def dimension(schema: pa.Schema) -> int:
@@ -124,6 +145,11 @@ def search_text(memory: Memory) -> str:
 def to_arrow(memories: Iterable[Memory], schema: pa.Schema) -> pa.Table:
     """Return memories as rows of a table of this schema."""
     return pa.Table.from_pylist([_to_row(memory) for memory in memories], schema=schema)
+
+
+def rows_to_arrow(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Return rows as rows of a table of this schema, with all derived columns made anew."""
+    return to_arrow((_to_memory(row) for row in rows), schema)
 
 
 def from_arrow(table: pa.Table) -> list[Memory]:

@@ -32,6 +32,7 @@ from tools.outcomes import (
     Stats,
     UpdateOutcome,
 )
+from tools.times import written
 
 if TYPE_CHECKING:
     from store.table import MemoryTable
@@ -402,7 +403,9 @@ class Memories:
 
     async def stats(self) -> Stats:
         """Return the state of the store, of all users."""
-        return Stats(await self._table.stats(), self._embedder_name, self._last_maintenance, str(self._table.folder))
+        return Stats(
+            await self._table.upkeep.stats(), self._embedder_name, self._last_maintenance, str(self._table.folder)
+        )
 
     # Maintenance, off the request path
 
@@ -416,17 +419,21 @@ class Memories:
 
         A failure is kept for `stats` and told in the result; the next maintenance tries again.
         """
+        upkeep = self._table.upkeep
         commits, self._commits = self._commits, 0
         self.maintenance_due = anyio.Event()
         try:
             await self._searcher.read_ahead()
             embedded = await self._vectors.embed_pending()
             # Whoever made them: many short sessions leave as many fragments as a long one.
-            due = await self._table.needs_upkeep()
-            self._last_maintenance = Maintenance(embedded, compacted=due and await self._table.compact())
+            due = await upkeep.is_due()
+            self._last_maintenance = Maintenance(embedded, compacted=due and await upkeep.compact())
+            if self._last_maintenance.compacted or not due:  # otherwise another process is at it
+                upkeep.note_success()
         except StoreError as error:
             self._commits += commits
             self._last_maintenance = Maintenance(problem=str(error))
+            upkeep.note_failure(str(error), written(self._clock()))
         return self._last_maintenance
 
 

@@ -8,7 +8,7 @@ import anyio
 import lancedb
 
 from store.schema import table_schema
-from store.table import TABLE_NAME
+from store.tables import FIRST
 from tests.e2e.wire import Wire, initialized
 from tests.embedding_api import served
 
@@ -51,7 +51,7 @@ def test_identical_adds_from_several_processes_store_one_memory(tmp_path: Path) 
 def test_a_table_whose_maker_died_before_its_indexes_is_completed(tmp_path: Path) -> None:
     async def half_made() -> None:
         database = await lancedb.connect_async(tmp_path)  # pyright: ignore[reportUnknownMemberType]
-        await database.create_table(TABLE_NAME, schema=table_schema())  # pyright: ignore[reportUnknownMemberType]
+        await database.create_table(FIRST, schema=table_schema())  # pyright: ignore[reportUnknownMemberType]
 
     anyio.run(half_made)
     with initialized(tmp_path) as wire:

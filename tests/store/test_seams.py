@@ -8,6 +8,7 @@ from store import filters
 from store.errors import CorruptionError, StoreError
 from store.locks import ProcessLock
 from store.table import MemoryTable
+from store.upkeep import Upkeep
 from tests.builders import memory
 
 
@@ -36,7 +37,7 @@ async def test_a_missing_data_file_is_told_as_damage(table: MemoryTable) -> None
 
 
 async def test_compaction_that_a_writer_preempts_is_done_again_while_writers_wait(table: MemoryTable) -> None:
-    class Preempted(MemoryTable):
+    class Preempted(Upkeep):
         attempts = 0
 
         async def _optimize(self) -> None:
@@ -45,20 +46,17 @@ async def test_compaction_that_a_writer_preempts_is_done_again_while_writers_wai
                 raise StoreError("The store could not compact: Retryable commit conflict for version 7")
             await super()._optimize()
 
-    preempted = await Preempted.open(table.folder)
     for number in range(3):
-        await preempted.insert([memory(str(number))])
+        await table.insert([memory(str(number))])
+    preempted = Preempted(table.handle)
     assert await preempted.compact()
     assert (await preempted.stats()).fragments == 1
-    preempted.close()
 
 
 async def test_compaction_that_fails_otherwise_is_not_tried_again(table: MemoryTable) -> None:
-    class Full(MemoryTable):
+    class Full(Upkeep):
         async def _optimize(self) -> None:
             raise StoreError("The store could not compact: No space left on device")
 
-    full = await Full.open(table.folder)
     with pytest.raises(StoreError, match="No space left"):
-        await full.compact()
-    full.close()
+        await Full(table.handle).compact()

@@ -162,7 +162,7 @@ async def test_held_rows_show_what_another_process_commits_at_once(filled: Memor
 async def test_held_rows_forget_what_is_erased(filled: MemoryTable) -> None:
     searcher = Searcher(filled)
     assert "both.1" in await found_by(searcher, "green")
-    await filled._table.delete("memory_id = 'both'")  # pyright: ignore[reportPrivateUsage]
+    await filled.handle._table.delete("memory_id = 'both'")  # pyright: ignore[reportPrivateUsage]
     assert "both.1" not in await found_by(searcher, "green")
 
 
@@ -201,7 +201,7 @@ async def test_rows_brought_up_to_date_rank_as_rows_read_anew(steps: list[tuple[
                 new = memory(f"m{number:02}", text or "hello", run_id=run_id, vector=axis(which) if which else None)
                 await table.insert([replace(new, updated_at=now)])
             elif step == "compact":
-                await table.compact()
+                await table.upkeep.compact()
             else:
                 old = live[which % len(live)]
                 if step == "embed":

@@ -26,7 +26,7 @@ def next_version(old: Memory, content: str) -> Memory:
 
 
 async def test_a_new_table_has_every_index(table: MemoryTable) -> None:
-    stats = await table.stats()
+    stats = await table.upkeep.stats()
     assert (stats.memories, stats.versions, stats.missing_indexes, stats.fingerprint) == (0, 0, (), None)
     database = await lancedb.connect_async(table.folder)
     indexes = await (await database.open_table("memories")).list_indices()
@@ -48,11 +48,11 @@ async def test_a_new_table_has_every_index(table: MemoryTable) -> None:
 async def test_superseding_closes_the_old_version_and_opens_the_next_in_one_commit(table: MemoryTable) -> None:
     old = memory("1", "Berlin", vector=axis(0))
     await table.insert([old])
-    before = (await table.stats()).table_version
+    before = (await table.upkeep.stats()).table_version
     new = next_version(old, "Munich")
     async with table.writing():
         await table.supersede([(old, new)])
-    assert (await table.stats()).table_version == before + 1
+    assert (await table.upkeep.stats()).table_version == before + 1
     versions = await table.find(equals("memory_id", "1"), with_vectors=True)
     assert versions == [replace(old, superseded_at=new.updated_at), new]
     assert [list(version.vector or ()) for version in versions] == [axis(0), axis(0)]
@@ -108,7 +108,7 @@ async def test_adopting_a_model_of_another_dimension_replaces_the_empty_column(t
     assert found.vector == axis(3, 8)
     assert [one.memory_id for one in (await table.nearest(axis(3, 8), filters.current(), 5)).memories] == ["2"]
     assert [one.memory_id for one in (await table.matching("before", filters.current(), 5)).memories] == ["1"]
-    assert (await table.stats()).missing_indexes == ()
+    assert (await table.upkeep.stats()).missing_indexes == ()
 
 
 async def test_a_table_whose_column_was_being_replaced_when_its_process_died_is_completed(table: MemoryTable) -> None:
@@ -129,9 +129,9 @@ async def test_compaction_merges_fragments_and_changes_no_answer(table: MemoryTa
     for number in range(5):
         await table.insert([memory(str(number), f"fact {number}")])
     before = await table.find(filters.current())
-    assert (await table.stats()).fragments == 5
-    assert await table.compact()
-    assert (await table.stats()).fragments == 1
+    assert (await table.upkeep.stats()).fragments == 5
+    assert await table.upkeep.compact()
+    assert (await table.upkeep.stats()).fragments == 1
     assert await table.find(filters.current()) == before
     assert len(await table.matching("fact", filters.current(), 10)) == 5
 
@@ -185,7 +185,7 @@ def test_processes_that_start_on_an_empty_folder_make_one_table_and_lose_nothing
     async def look() -> None:
         table = await MemoryTable.open(tmp_path / "store")
         assert await table.count(filters.current()) == 30
-        assert (await table.stats()).missing_indexes == ()
+        assert (await table.upkeep.stats()).missing_indexes == ()
         table.close()
 
     anyio.run(look)

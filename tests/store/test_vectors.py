@@ -71,7 +71,7 @@ async def test_another_model_is_refused_in_words_and_its_vectors_left_out(table:
     )
     assert (await other.of_query("tea", 0)).problem == problem
     assert (await other.of_query("tea", 0)).vectors == (None,)
-    assert (await table.stats()).pending_embeddings == 1
+    assert (await table.upkeep.stats()).pending_embeddings == 1
     assert await other.embed_pending() == 0
 
 
@@ -83,7 +83,7 @@ async def test_what_was_stored_while_the_embedder_was_down_is_embedded_later(tab
     assert await vectors.embed_pending() == 0
     embedder.works = True
     assert await vectors.embed_pending() == 70
-    assert (await table.stats()).pending_embeddings == 0
+    assert (await table.upkeep.stats()).pending_embeddings == 0
     [found] = await table.find(filters.equals("memory_id", "7"), with_vectors=True)
     [again] = await embedder.embed_documents(["fact 7"])
     assert found.vector
@@ -154,7 +154,7 @@ async def test_a_text_that_the_model_refuses_keeps_no_other_waiting(table: Memor
     for number in range(5):
         await stored(table, without, str(number), "refused" if number == 2 else f"fact {number}")
     assert await Vectors(table, MoodyEmbedder(HashingEmbedder())).embed_pending() == 4
-    assert (await table.stats()).pending_embeddings == 1
+    assert (await table.upkeep.stats()).pending_embeddings == 1
 
 
 async def test_an_embedder_that_is_down_is_not_asked_again_by_every_call(table: MemoryTable) -> None:

@@ -13,6 +13,7 @@ from store.errors import NotFoundError, ProviderUnavailableError, StoreError
 from store.ids import TimeOrderedIds
 from store.models import Fingerprint, Scope
 from store.table import MemoryTable
+from store.upkeep import Upkeep
 from tests.conftest import ALICE, SOURCE, CountedIds, Tools, TurnedClock
 from tools.memories import COMMITS_UNTIL_MAINTENANCE, Memories
 from tools.outcomes import Change, Draft
@@ -149,14 +150,14 @@ async def test_many_commits_ask_for_maintenance_which_compacts(memories: Memorie
         await add(memories, f"fact number {number}")
     assert memories.maintenance_due.is_set()
     assert (await memories.maintain()).compacted
-    assert (await table.stats()).fragments == 1
+    assert (await table.upkeep.stats()).fragments == 1
     assert not memories.maintenance_due.is_set()
     assert not (await memories.maintain()).compacted
     assert await table.count(filters.current()) == COMMITS_UNTIL_MAINTENANCE
 
 
 async def test_maintenance_that_fails_is_told_in_the_statistics_and_done_later(table: MemoryTable) -> None:
-    class FailingTable(MemoryTable):
+    class Failing(Upkeep):
         fails = True
 
         async def compact(self) -> bool:
@@ -164,26 +165,33 @@ async def test_maintenance_that_fails_is_told_in_the_statistics_and_done_later(t
                 raise StoreError("The store could not compact: conflict")
             return await super().compact()
 
-    failing = await FailingTable.open(table.folder)
-    assert isinstance(failing, FailingTable)
-    memories = Memories(failing, None, clock=TurnedClock(), new_id=CountedIds())
+    table.upkeep = failing = Failing(table.handle)
+    memories = Memories(table, None, clock=TurnedClock(), new_id=CountedIds())
     for number in range(COMMITS_UNTIL_MAINTENANCE):
         await add(memories, f"fact number {number}")
-    await memories.maintain()
-    assert (await memories.stats()).maintenance.problem == "The store could not compact: conflict"
+    for times in (1, 2):
+        await memories.maintain()
+        state = await memories.stats()
+        assert state.maintenance.problem == "The store could not compact: conflict"
+        failures = state.table.failures
+        assert failures is not None
+        assert (failures.count, failures.last) == (times, "The store could not compact: conflict")
+    other = await MemoryTable.open(table.folder)  # `souvenir doctor` is another process
+    assert (await other.upkeep.stats()).failures == failures
+    other.close()
     failing.fails = False
     assert (await memories.maintain()).compacted
-    assert (await memories.stats()).maintenance.problem == ""
-    memories.close()
+    state = await memories.stats()
+    assert (state.maintenance.problem, state.table.failures) == ("", None)
 
 
 async def test_a_batch_is_one_commit(memories: Memories, table: MemoryTable) -> None:
     await add(memories, "first")
-    before = (await table.stats()).table_version
+    before = (await table.upkeep.stats()).table_version
     drafts = [Draft(content=f"fact number {number}") for number in range(10)]
     outcome = await memories.add(drafts, ALICE, SOURCE)
     await memories.delete([one.memory.memory_id for one in outcome.added], ALICE, SOURCE)
-    assert (await table.stats()).table_version == before + 2
+    assert (await table.upkeep.stats()).table_version == before + 2
 
 
 async def test_a_statement_is_stored_even_if_what_is_similar_can_not_be_looked_up(tmp_path: Path) -> None:

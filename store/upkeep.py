@@ -1,0 +1,174 @@
+"""What keeps a table fast and small: merging files, bringing indexes up to date, removing old versions."""
+# LanceDB and Arrow are only partly typed: what they return is unknown to the checker here, and only here.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import json
+import time
+from contextlib import suppress
+from dataclasses import asdict, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import lancedb
+
+from store import filters, schema, tables
+from store.creation import make_vector_index, missing_indexes, rows_without_index, vector_index_to_make
+from store.errors import StoreError
+from store.handle import TableHandle
+from store.models import Failures, TableStats
+
+MANY_FRAGMENTS, MOST_FRAGMENTS = 32, 100
+ROWS_PER_FRAGMENT = 1_000
+"""A hundred single-row commits make a search by index ten times as slow until they are compacted (lancedb 0.40). To
+compact a large table rewrites all of it, so that it waits for more of them."""
+
+MANY_WITHOUT_INDEX = 5_000
+
+KEEP_OLD_VERSIONS = timedelta(minutes=1)
+"""How long old versions of the table stay: a reader in another process may still be at one, for the time of a query."""
+
+MANY_VERSIONS = 50
+"""So many old versions are removed when nobody has written for a while, whatever else there is to do."""
+
+_FAILURES = "maintenance.json"
+
+
+class Upkeep:
+    """The maintenance of one table, in one process at a time, and what is known of its state."""
+
+    def __init__(self, handle: TableHandle) -> None:
+        self._handle = handle
+
+    async def stats(self) -> TableStats:
+        """Return counts over the whole table, of all users."""
+        async with self._handle.reading("read") as table:
+            current_schema = await table.schema()
+            storage = await _storage(table)
+            version = await table.version()
+            missing = await missing_indexes(table)
+            rows = await (
+                table.query()
+                .where(filters.current())
+                .select({"type": "type", "deleted": "deleted_at IS NOT NULL", "pending": "vector IS NULL"})
+                .to_arrow()
+            )
+        by_type: dict[str, int] = {}
+        deleted = pending = 0
+        for row in rows.to_pylist():
+            if row["deleted"]:
+                deleted += 1
+                continue
+            pending += bool(row["pending"])
+            by_type[row["type"]] = by_type.get(row["type"], 0) + 1
+        return TableStats(
+            memories=sum(by_type.values()),
+            deleted=deleted,
+            versions=storage["num_rows"],
+            pending_embeddings=pending,
+            fragments=storage["fragment_stats"]["num_fragments"],
+            bytes=storage["total_bytes"],
+            table_version=version,
+            schema_version=schema.schema_version(current_schema) or 0,
+            fingerprint=schema.fingerprint(current_schema),
+            missing_indexes=tuple(missing),
+            by_type=dict(sorted(by_type.items())),
+            findings=self._handle.findings,
+            kept=tuple(f"{one.table} (before {one.before}, {one.at})" for one in self.tables().kept),
+            failures=self.failures(),
+        )
+
+    def tables(self) -> tables.Tables:
+        """Return the name of the current table and the earlier states that were kept."""
+        return tables.read(self._handle.folder)[0]
+
+    # Whether there is something to do
+
+    async def is_due(self) -> bool:
+        """Whether `compact` would help: many small files, rows outside an index, a missing index, old versions."""
+        async with self._handle.reading("read") as table:
+            storage = await _storage(table)
+            many = min(MOST_FRAGMENTS, max(MANY_FRAGMENTS, storage["num_rows"] // ROWS_PER_FRAGMENT))
+            return (
+                storage["fragment_stats"]["num_fragments"] >= many
+                or await rows_without_index(table) >= MANY_WITHOUT_INDEX
+                or await vector_index_to_make(table) > 0
+                or self._many_old_versions()
+            )
+
+    def _many_old_versions(self) -> bool:
+        folder = tables.path_of(self._handle.folder, self._handle.name) / "_versions"
+        old = time.time() - KEEP_OLD_VERSIONS.total_seconds()
+        ages: list[float] = []
+        for file in folder.glob("*.manifest"):
+            with suppress(FileNotFoundError):
+                ages.append(file.stat().st_mtime)
+        return len(ages) > MANY_VERSIONS and max(ages) < old
+
+    # Doing it
+
+    async def compact(self) -> bool:
+        """Merge small files and bring the indexes up to date, unless another process is at it.
+
+        Old table versions are left to readers for a minute, then removed.
+
+        Returns:
+            Whether it was done here.
+        """
+        async with self._handle.maintenance_lock.if_free() as free:
+            if free:
+                try:
+                    await self._optimize()
+                except StoreError as error:
+                    if "conflict" not in str(error):
+                        raise
+                    # A writer came in between. Writers that never pause would do so every time: now they wait,
+                    # for the fraction of a second that this takes.
+                    async with self._handle.writing():
+                        await self._optimize()
+            return free
+
+    async def repair(self) -> None:
+        """Make all indexes anew, merge all files, and remove what a process left that died at it."""
+        async with self._handle.maintenance_lock.held():
+            tables.clear_building(self._handle.folder)
+            await self._handle.remake_indexes()
+            async with self._handle.writing():
+                await self._optimize()
+
+    async def _optimize(self) -> None:
+        async with self._handle.committing("compact") as table:
+            await table.optimize(cleanup_older_than=KEEP_OLD_VERSIONS)
+            if partitions := await vector_index_to_make(table):
+                await make_vector_index(table, partitions)
+
+    # What failed
+
+    def failures(self) -> Failures | None:
+        """Return what has failed since maintenance last succeeded, in whatever process; None if nothing."""
+        try:
+            return Failures(**json.loads(self._note.read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def note_success(self) -> None:
+        """Forget earlier failures."""
+        with suppress(OSError):
+            self._note.unlink(missing_ok=True)
+
+    def note_failure(self, problem: str, at: str) -> Failures:
+        """Remember a failure for `stats` and `doctor`, where the disk takes it; return all since the last success."""
+        before = self.failures() or Failures(0, at, problem)
+        failures = replace(before, count=before.count + 1, last=problem)
+        with suppress(OSError):  # a full disk may be what failed
+            self._note.write_text(json.dumps(asdict(failures)), "utf-8")
+        return failures
+
+    @property
+    def _note(self) -> Path:
+        return self._handle.folder / _FAILURES
+
+
+async def _storage(table: lancedb.AsyncTable) -> dict[str, Any]:
+    # Annotated as an object with attributes, but a dictionary in fact (LanceDB 0.40).
+    return cast("dict[str, Any]", await table.stats())
