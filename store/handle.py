@@ -164,6 +164,7 @@ class TableHandle:
             found = schema.schema_version(await table.schema()) or 0
             if found >= schema.SCHEMA_VERSION:  # another process has done it
                 return
+            tables.clear_building(self.folder)
             building = await migrations.migrated(self.database, self.folder, table, patient=patient)
         await self.switch_to(building, keep="migration")
         tables.forget(self.folder, tables.too_many(tables.read(self.folder)[0]))

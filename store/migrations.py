@@ -65,7 +65,6 @@ async def migrated(database: lancedb.AsyncConnection, folder: Path, table: lance
             f"The store in {folder} has schema version {version} and {rows:,} rows, which takes a while to bring to "
             f"version {schema.SCHEMA_VERSION}. Run `souvenir migrate` once; nothing was changed."
         )
-    tables.clear_building(folder)
     steps = [step for step in MIGRATIONS if step.to_version > version]
     ledger = [*schema.migrations(old), *(_entry(step) for step in steps)]
     new = schema.table_schema(schema.dimension(old), schema.fingerprint(old), ledger)

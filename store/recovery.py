@@ -23,7 +23,7 @@ def damaged_files(table: Path) -> list[Path]:
 
     Reads the last bytes of each: some ten milliseconds for a few hundred files.
     """
-    return sorted(file for file in _files(table) if not is_whole(file))
+    return sorted(file for file in table_files(table) if not is_whole(file))
 
 
 def is_whole(file: Path) -> bool:
@@ -100,7 +100,8 @@ async def mend(folder: Path, table: Path, whole: Callable[[], Awaitable[bool]]) 
     return findings
 
 
-def _files(table: Path) -> Iterator[Path]:
+def table_files(table: Path) -> Iterator[Path]:
+    """Yield the files of a table, but for those that are being written."""
     for name in ("_versions", "data", "_deletions", "_indices"):
         for folder, _, files in os.walk(table / name):
             for file in files:

@@ -21,6 +21,7 @@ async def rewritten(
     *,
     change: Callable[[pa.Table], pa.Table] = lambda rows: rows,
     where: Predicate = "",
+    indexed: bool = True,
 ) -> None:
     """Make a table of the rows of another one. Raises whatever LanceDB raises.
 
@@ -31,13 +32,15 @@ async def rewritten(
         new_schema: Of the new table, with its metadata.
         change: Makes rows of the new schema from some of the source's.
         where: Which rows; all if empty.
+        indexed: Whether the new table gets its indexes; opening it as the current one makes up for them.
     """
     target = await create_table(database, name, new_schema)
     query = source.query()
     async for batch in await (query.where(where) if where else query).to_batches(max_batch_length=_BATCH):
         if batch.num_rows:
             await target.add(change(pa.Table.from_batches([batch])))
-    await complete(target)
+    if indexed:
+        await complete(target)
     target.close()
 
 

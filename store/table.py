@@ -83,12 +83,20 @@ class MemoryTable:
             ConflictError: Another writer got in between although it should have waited for the lock.
         """
         rows = [row for old, new in changes for row in (replace(old, superseded_at=new.updated_at), new)]
+        if await self.upsert(rows) != (len(rows) // 2, len(rows) // 2):
+            raise ConflictError("Another process changed the memory at the same moment. Read it and try again.")
+
+    async def upsert(self, memories: Sequence[Memory]) -> tuple[int, int]:
+        """Write rows in one commit, over those of the same `row_id`. Call it under `writing()`.
+
+        Returns:
+            How many were there, and how many are new.
+        """
         async with self._handle.committing("store") as table:
             merge = table.merge_insert("row_id").when_matched_update_all().when_not_matched_insert_all()
             # A version without a vector beside one with is no bad vector: "null" leaves both as they are.
-            result = await merge.execute(schema.to_arrow(rows, await table.schema()), on_bad_vectors="null")
-        if (result.num_updated_rows, result.num_inserted_rows) != (len(rows) // 2, len(rows) // 2):
-            raise ConflictError("Another process changed the memory at the same moment. Read it and try again.")
+            result = await merge.execute(schema.to_arrow(memories, await table.schema()), on_bad_vectors="null")
+        return result.num_updated_rows, result.num_inserted_rows
 
     async def set_vectors(self, memories: Sequence[Memory]) -> None:
         """Store the vectors of versions that had none. Call it under `writing()`."""
@@ -135,6 +143,13 @@ class MemoryTable:
             if limit is not None:
                 query = query.limit(limit)
             return schema.from_arrow(await query.to_arrow())
+
+    async def memory_ids(self, predicate: Predicate = "") -> set[str]:
+        """Return the ids of all memories that have a row which matches."""
+        async with self._handle.reading("read") as table:
+            query = table.query().select(["memory_id"])
+            found = await (query.where(predicate) if predicate else query).to_arrow()
+        return set(cast("list[str]", found.column("memory_id").to_pylist()))
 
     async def count(self, predicate: Predicate = "") -> int:
         """Return how many rows match; without a predicate, how many there are."""

@@ -11,7 +11,7 @@ import re
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -77,12 +77,16 @@ def read(folder: Path) -> tuple[Tables, list[str]]:
         return Tables(), []
     except (ValueError, KeyError, TypeError):
         problem = f"{_LEDGER} is damaged"
-    newest = max(_present(folder), key=lambda name: path_of(folder, name).stat().st_mtime_ns, default=FIRST)
+    newest = max(_present(folder), key=lambda name: _written_at(path_of(folder, name)), default=FIRST)
     return Tables(newest), [f"{problem}. The table that was written to last is used: {newest}."]
 
 
 def _present(folder: Path) -> list[str]:
     return [path.stem for path in folder.glob("*.lance") if _NAME.fullmatch(path.stem)]
+
+
+def _written_at(table: Path) -> int:
+    return max((file.stat().st_mtime_ns for file in table.glob("_versions/*.manifest")), default=0)
 
 
 def new_name() -> str:
@@ -106,6 +110,13 @@ def keep(folder: Path, name: str, before: Reason) -> None:
     """Note a table that is a snapshot of the current one. Call it under the write lock."""
     tables, _ = read(folder)
     _write(folder, Tables(tables.current, (*tables.kept, _kept(name, before))))
+
+
+def replace_kept(folder: Path, old: str, new: str) -> None:
+    """Put a table in the place of a kept one, which the caller removes. Call it under the write lock."""
+    tables, _ = read(folder)
+    kept = tuple(replace(one, table=new) if one.table == old else one for one in tables.kept)
+    _write(folder, Tables(tables.current, kept))
 
 
 def _kept(table: str, before: Reason) -> Kept:

@@ -20,6 +20,7 @@ from store.together import together
 from store.vectors import Embedded, Vectors
 from tools import notes, paging, versions
 from tools.guards import content_hash
+from tools.keeping import Keeping
 from tools.outcomes import (
     Added,
     AddOutcome,
@@ -74,6 +75,7 @@ class Memories:
     ) -> None:
         self._table = table
         self._vectors = Vectors(table, embedder)
+        self.keeping = Keeping(table, clock)
         self._embedder_name = embedder.name if embedder else "none"
         self._clock = clock
         self._new_id = new_id

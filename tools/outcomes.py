@@ -83,6 +83,25 @@ class DeleteOutcome:
     not_found: tuple[str, ...] = ()
 
 
+@dataclass(slots=True)
+class ImportOutcome:
+    """How many versions were imported, how many were there already, and why each other line was refused."""
+
+    imported: int = 0
+    known: int = 0
+    refused: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    notes: list[str] = field(default_factory=list[str])
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeOutcome:
+    """How many memories and versions of them were erased for good, and which backup files may still hold them."""
+
+    memories: int
+    versions: int
+    backups: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Some of the memories that match, how many match in all, and where the next page begins."""
