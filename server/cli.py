@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from server import commands
+from server import commands, whole_store
 from server.commands import AsJson
 from server.desk import Desk, loaded_settings, run
 
@@ -51,6 +51,7 @@ def demo() -> None:
 
 
 commands.register(app)
+whole_store.register(app)
 
 
 @app.command()
@@ -73,13 +74,18 @@ def stats(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
+def doctor(
+    as_json: AsJson = False,
+    repair: Annotated[bool, typer.Option("--repair", help="First make all indexes anew, and compact.")] = False,
+) -> None:
     """Check everything that can go wrong, with a hint for each."""
     import anyio
 
     from server import console
     from server.doctor import examine
 
+    if repair:
+        run(lambda desk: desk.memories.keeping.repair())
     checks = anyio.run(examine, loaded_settings())
     if as_json:
         print(json.dumps([asdict(check) for check in checks], indent=2))  # noqa: T201 - the command line

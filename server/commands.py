@@ -108,13 +108,13 @@ def search(
 
     async def work(desk: Desk) -> None:
         now = utc_now()
-        selection = _selection(type, tag, since, until)
+        narrowed = selection(type, tag, since, until)
         scope = desk.reading(user, project)
-        question = guards.search_query(query, selection)
+        question = guards.search_query(query, narrowed)
         outcome = await desk.memories.search(
             question,
             scope,
-            selection=selection,
+            selection=narrowed,
             as_of=times.bound("as_of", as_of, now, end=True),
             limit=guards.limit(limit),
             min_score=None if min_score is None else guards.fraction("min_score", min_score),
@@ -158,7 +158,7 @@ def list_memories(
         scope = desk.reading(user, project)
         page = await desk.memories.page(
             scope,
-            selection=_selection(type, tag, since, until),
+            selection=selection(type, tag, since, until),
             sort=sort,
             limit=guards.limit(limit),
             cursor=cursor,
@@ -262,9 +262,9 @@ def restore(
     run(work)
 
 
-def _selection(types: list[str] | None, tags: list[str] | None, since: str, until: str) -> "Selection":
+def selection(types: list[str] | None, tags: list[str] | None, since: str, until: str) -> "Selection":
+    """Return the filters of a command."""
     from store.clock import utc_now
-    from tools import guards
-    from tools.arguments import selection
+    from tools import arguments, guards
 
-    return selection(utc_now(), types=guards.types(types or []), tags=tags or [], since=since, until=until)
+    return arguments.selection(utc_now(), types=guards.types(types or []), tags=tags or [], since=since, until=until)

@@ -43,8 +43,13 @@ def loaded_settings() -> "Loaded":
         _fail(error, 2)
 
 
-def run(work: Callable[[Desk], Awaitable[None]]) -> None:
-    """Open the memories, do the work, and turn our errors into one line on stderr."""
+def run(work: Callable[[Desk], Awaitable[None]], *, patient: bool = False) -> None:
+    """Open the memories, do the work, and turn our errors into one line on stderr.
+
+    Args:
+        work: What to do.
+        patient: Migrate an older store however long it takes.
+    """
     import anyio
 
     from server.opening import open_memories, prepare_folder
@@ -53,7 +58,7 @@ def run(work: Callable[[Desk], Awaitable[None]]) -> None:
 
     async def opened() -> None:
         prepare_folder(settings.store)
-        memories = await open_memories(settings)
+        memories = await open_memories(settings, patient=patient)
         try:
             await work(Desk(memories, settings))
         finally:

@@ -98,13 +98,21 @@ async def _health(memories: Memories, settings: Settings) -> list[Check]:
             "indexes",
             not state.missing_indexes,
             f"missing on {', '.join(state.missing_indexes)}" if state.missing_indexes else "all there",
-            "Opening the store creates them; run souvenir doctor again.",
+            "souvenir doctor --repair makes them.",
         ),
         Check(
             "compaction",
             state.fragments < 500,
             f"{state.fragments} fragments",
-            "A running server compacts by itself; start one, or run any `souvenir add`.",
+            "A running server compacts by itself; souvenir doctor --repair does it now.",
+        ),
+        Check(
+            "maintenance",
+            state.failures is None,
+            f"failed {state.failures.count} times since {state.failures.since}: {state.failures.last}"
+            if state.failures
+            else "no failure",
+            "A running server tries again by itself; souvenir doctor --repair does it now.",
         ),
         Check(
             "embeddings",
@@ -123,7 +131,7 @@ async def _health(memories: Memories, settings: Settings) -> list[Check]:
                 "fingerprint",
                 own == state.fingerprint,
                 f"the store's vectors are of {state.fingerprint}, the setting is {own}",
-                "Set SOUVENIR_EMBEDDER back to the store's model to search by meaning.",
+                "Set SOUVENIR_EMBEDDER back to the store's model, or move the store: souvenir reembed --embedder ...",
             )
         )
     return checks

@@ -56,8 +56,12 @@ def prepare_libraries() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
-async def open_memories(settings: Settings) -> Memories:
+async def open_memories(settings: Settings, *, patient: bool = False) -> Memories:
     """Open the store, creating it where there is none yet.
+
+    Args:
+        settings: Where it is, and what to open it with.
+        patient: Migrate an older store however long it takes.
 
     Raises:
         ConfigError: The embedder's setting is wrong.
@@ -67,7 +71,7 @@ async def open_memories(settings: Settings) -> Memories:
     from store.table import MemoryTable  # imports LanceDB, which takes more than a second
 
     embedder, reranker = chosen_embedder(settings), choose_reranker(settings.reranker)
-    table = await MemoryTable.open(settings.store, settings.durability)
+    table = await MemoryTable.open(settings.store, settings.durability, patient=patient)
     return Memories(
         table,
         embedder,

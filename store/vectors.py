@@ -196,5 +196,6 @@ _PENDING = filters.all_of(filters.current(), "deleted_at IS NULL", "vector IS NU
 def _mismatch(own: Fingerprint, stored: Fingerprint) -> str:
     return (
         f"This store's vectors were made by {stored}, this server is set to {own}, and vectors of two models can't "
-        f"be mixed. Set SOUVENIR_EMBEDDER back to the model of the store to search by meaning again."
+        "be mixed. Set SOUVENIR_EMBEDDER back to the model of the store to search by meaning again, or move the store "
+        "to the other one: souvenir reembed --embedder ..."
     )

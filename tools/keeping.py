@@ -1,17 +1,21 @@
-"""What concerns many memories at once rather than single ones: export, import, purge."""
+"""What concerns the whole store rather than single memories: export, import, purge, backups, another model."""
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from store import filters
 from store.clock import Clock
+from store.embedders.base import Embedder
 from store.errors import InvalidRequestError
 from store.filters import Predicate, Selection, all_of, equals, one_of
-from store.models import Scope
+from store.models import EVERYWHERE, Scope
+from store.tables import Kept
 from tools.outcomes import ImportOutcome, PurgeOutcome
 
 if TYPE_CHECKING:
+    from store.backup import About
     from store.table import MemoryTable
 
 
@@ -60,7 +64,7 @@ class Keeping:
         """Return what a purge of a user's memories would erase, with all of their versions.
 
         Args:
-            scope: Whose, and where.
+            scope: Whose; by a selection those of exactly this project, `*` for all.
             memory_ids: These memories.
             selection: Those that match now, deleted and expired ones too.
             everything: All of the user, wherever they belong.
@@ -77,7 +81,8 @@ class Keeping:
             what = all_of(own, one_of("memory_id", memory_ids))
         else:
             assert selection is not None
-            matching = all_of(filters.current(), filters.readable(scope), selection.predicate())
+            place = "" if scope.project == EVERYWHERE else equals("project", scope.project)
+            matching = all_of(filters.current(), own, place, selection.predicate())
             what = all_of(own, one_of("memory_id", sorted(await self._table.memory_ids(matching))))
         return ToPurge(what, len(await self._table.memory_ids(what)), await self._table.count(what))
 
@@ -89,3 +94,35 @@ class Keeping:
         versions = await erase(self._table.handle, decided.what)
         left = tuple(str(path) for path in backup.made(self._table.folder))
         return PurgeOutcome(decided.memories, versions, left)
+
+    async def backup(self, file: Path) -> "About":
+        """Write the whole store to a new file, see `store.backup`."""
+        from store import backup
+
+        return await backup.create(self._table.handle, file)
+
+    async def restore(self, source: str) -> int:
+        """Make a backup file, or a kept state, the current state; return how many versions there are now."""
+        from store import backup
+
+        return await backup.restore(self._table.handle, source)
+
+    def kept(self) -> Sequence[Kept]:
+        """Return the earlier states that are kept, oldest first."""
+        return self._table.upkeep.tables().kept
+
+    async def drop(self, name: str) -> None:
+        """Remove a kept state."""
+        from store import backup
+
+        await backup.drop(self._table.handle, name)
+
+    async def reembed(self, embedder: Embedder, progress: Callable[[int, int], None]) -> int:
+        """Move to another embedding model, see `store.reembedding`; return how many versions there are."""
+        from store.reembedding import reembed
+
+        return await reembed(self._table.handle, embedder, progress)
+
+    async def repair(self) -> None:
+        """Make all indexes anew, and compact."""
+        await self._table.upkeep.repair()

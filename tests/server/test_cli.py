@@ -73,6 +73,7 @@ def test_doctor_finds_nothing_wrong_with_a_healthy_store_and_leaves_nothing_behi
             "damage",
             "indexes",
             "compaction",
+            "maintenance",
             "embeddings",
             "write and read back",
         ],
@@ -121,7 +122,25 @@ def test_an_error_is_one_line_on_stderr_and_a_status(
 
 def test_help_names_every_command_and_loads_no_heavy_library() -> None:
     shown = CliRunner().invoke(app, ["--help"]).stdout
-    for command in ("serve", "demo", "add", "search", "list", "show", "delete", "restore", "stats", "doctor", "config"):
+    for command in (
+        "serve",
+        "demo",
+        "add",
+        "search",
+        "list",
+        "show",
+        "delete",
+        "restore",
+        "stats",
+        "doctor",
+        "config",
+        "backup",
+        "export",
+        "import",
+        "purge",
+        "reembed",
+        "migrate",
+    ):
         assert f" {command} " in shown
     script = (
         "import sys; import server.cli; "
