@@ -21,11 +21,15 @@ from tools.memories import Memories
 def prepare_folder(folder: Path) -> None:
     """Create the store's folder and make sure that it can be written, without loading any library.
 
+    One with a table in it may be read-only: who only reads never needs to write.
+
     Raises:
         ConfigError: It can't; one line that names the setting.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(folder.glob("*.lance")):
+            return
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

@@ -5,6 +5,7 @@
 # LanceDB and Arrow are only partly typed: what they return is unknown to the checker here, and only here.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import errno
 import logging
 import re
 from collections.abc import AsyncGenerator, Generator
@@ -119,7 +120,8 @@ class TableHandle:
         """Yield the table to write to; return when it is on the disk. Errors inside are translated."""
         with translated(task):
             yield await self._current()
-            if self._settled:
+        if self._settled:
+            with translated(f"make sure that it is on the disk (it did {task})"):
                 await self._settled.settle()
 
     async def switch_to(self, building: str, *, keep: Reason | None) -> str:
@@ -211,7 +213,23 @@ def translated(task: str) -> Generator[None]:
     except FileNotFoundError as error:
         raise CorruptionError(f"The store could not {task}: a file is missing ({_first_line(error)}).") from error
     except (OSError, ValueError, RuntimeError) as error:
-        raise StoreError(f"The store could not {task}: {_first_line(error)}") from error
+        raise StoreError(f"The store could not {task}: {_first_line(error)}{_advice(error)}") from error
+
+
+_ADVICE = {
+    errno.ENOSPC: "The disk is full: make room and try again.",
+    getattr(errno, "EDQUOT", errno.ENOSPC): "Your share of the disk is used up: make room and try again.",
+    errno.EFBIG: "The file would be larger than is allowed here: raise the limit and try again.",
+    errno.EROFS: "The disk can only be read: make it writable and try again.",
+    errno.EACCES: "A permission is missing: give it back and try again.",
+}
+
+
+def _advice(error: Exception) -> str:
+    """Return what to do about an error of the operating system; LanceDB names its number in words."""
+    named = re.search(r"os error (\d+)", str(error))
+    number = int(named[1]) if named else error.errno if isinstance(error, OSError) else None
+    return f". {_ADVICE[number]} Nothing is lost that was acknowledged." if number in _ADVICE else ""
 
 
 def _first_line(error: Exception) -> str:

@@ -1,7 +1,6 @@
 """A damaged store opens at its newest whole state, says what is lost, and keeps the damaged files."""
 
 import logging
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -113,16 +112,6 @@ async def test_an_empty_folder_in_place_of_the_table_is_put_aside(tmp_path: Path
     found, [finding] = await contents(tmp_path)
     assert found == []
     assert "had no whole state and was put aside" in finding
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-async def test_a_missing_permission_is_no_damage(tmp_path: Path) -> None:
-    table = await filled(tmp_path)
-    newest_data(table).chmod(0)
-    with pytest.raises(StoreError):
-        await MemoryTable.open(tmp_path)
-    newest_data(table).chmod(0o600)
-    assert (await contents(tmp_path)) == (["m0", "m1", "m2"], ())
 
 
 async def test_what_fails_for_another_reason_puts_nothing_aside(
