@@ -19,14 +19,15 @@ from store.handle import TableHandle
 from store.models import Failures, TableStats
 
 MANY_FRAGMENTS, MOST_FRAGMENTS = 32, 100
-ROWS_PER_FRAGMENT = 1_000
+ROWS_PER_FRAGMENT = 200
 """A hundred single-row commits make a search by index ten times as slow until they are compacted (lancedb 0.40). To
-compact a large table rewrites all of it, so that it waits for more of them."""
+compact a table rewrites all of it up to a million rows, so that larger ones wait for more of them."""
 
 MANY_WITHOUT_INDEX = 5_000
 
-KEEP_OLD_VERSIONS = timedelta(minutes=1)
-"""How long old versions of the table stay: a reader in another process may still be at one, for the time of a query."""
+KEEP_OLD_VERSIONS = timedelta(seconds=30)
+"""How long old versions of the table stay: a reader in another process may still be at one, for the time of a query.
+Whoever reads for longer (a backup, a purge) holds the maintenance lock."""
 
 MANY_VERSIONS = 50
 """So many old versions are removed when nobody has written for a while, whatever else there is to do."""
@@ -110,7 +111,7 @@ class Upkeep:
     async def compact(self) -> bool:
         """Merge small files and bring the indexes up to date, unless another process is at it.
 
-        Old table versions are left to readers for a minute, then removed.
+        Old table versions are left to readers for half a minute, then removed.
 
         Returns:
             Whether it was done here.

@@ -10,12 +10,12 @@ import anyio
 from store import filters
 from store.clock import Clock
 from store.embedders.base import Embedder
-from store.errors import InvalidRequestError, NotFoundError, ProviderError, StoreError
-from store.filters import Order, Predicate, Selection, all_of, equals, one_of
+from store.errors import InvalidRequestError, NotFoundError, StoreError
+from store.filters import Order, Selection, all_of, equals, one_of
 from store.ids import IdSource
-from store.models import Hit, Memory, Scope, Source, Vector
-from store.reranker import RERANKED, Reranker
-from store.search import DEFAULT_MIN_SCORE, SIMILAR_SCORE, QueryVector, Question, Searcher, View
+from store.models import Memory, Scope, Source, Vector
+from store.reranker import Reranker
+from store.search import DEFAULT_MIN_SCORE
 from store.together import together
 from store.vectors import Embedded, Vectors
 from tools import notes, paging, versions
@@ -33,27 +33,14 @@ from tools.outcomes import (
     Stats,
     UpdateOutcome,
 )
+from tools.recall import EVERYTHING, IMPORTANT_FIRST, SIMILAR_COUNT, Recall
 from tools.times import written
 
 if TYPE_CHECKING:
     from store.table import MemoryTable
 
-SIMILAR_COUNT = 3
-SIMILAR_QUERY = 500
-"""Characters of a new memory that its neighbours are searched with: the beginning says what it is about."""
-
 COMMITS_UNTIL_MAINTENANCE = 32
 """A hundred single-row commits make a search ten times as slow until they are compacted (lancedb 0.40)."""
-
-HELD_IF_NARROWED = 2_000
-"""Rows of a narrowed search that are held in memory: reading more for one question takes longer than the indexes do."""
-
-EVERYTHING = Selection()
-
-NO_SCORE = -1.0
-"""Of a hit that no question was asked for."""
-
-_IMPORTANT_FIRST = (Order("importance", descending=True), Order("updated_at", descending=True))
 
 
 class Memories:
@@ -79,10 +66,16 @@ class Memories:
         self._embedder_name = embedder.name if embedder else "none"
         self._clock = clock
         self._new_id = new_id
-        self._min_score = min_score
         self._commits = 0
-        self._searcher = Searcher(table, half_life_days=half_life_days, on_wanted=lambda: self.maintenance_due.set())
-        self._reranker = reranker
+        self._recall = Recall(
+            table,
+            self._vectors,
+            clock,
+            min_score=min_score,
+            half_life_days=half_life_days,
+            reranker=reranker,
+            on_wanted=lambda: self.maintenance_due.set(),
+        )
         self._last_maintenance = Maintenance()
         self.maintenance_due = anyio.Event()
 
@@ -104,7 +97,7 @@ class Memories:
 
         # Side by side: what is close to a statement does not decide whether it is stored.
         (similar, problem), (admitted, added) = await together(
-            lambda: self._all_neighbours(drafts, comparable, scope), store
+            lambda: self._recall.neighbours(drafts, comparable, scope), store
         )
         own = {one.memory.memory_id for one in added if one.event == "ADD"}
         return AddOutcome(
@@ -123,19 +116,6 @@ class Memories:
                 *notes.without_neighbours(problem),
             ),
         )
-
-    async def _all_neighbours(
-        self, drafts: Sequence[Draft], comparable: Embedded, scope: Scope
-    ) -> tuple[list[tuple[Hit, ...]], str]:
-        """Return what is close to each draft, and why that could not be looked up if so."""
-        try:
-            hits = [
-                await self._neighbours(draft.content, _query_vector(comparable, number), scope, len(drafts))
-                for number, draft in enumerate(drafts)
-            ]
-        except StoreError as error:
-            return [()] * len(drafts), str(error)
-        return hits, ""
 
     async def _insert_new(
         self, drafts: Sequence[Draft], vectors: Sequence[Vector | None], scope: Scope, source: Source
@@ -170,16 +150,6 @@ class Memories:
             if not await self._table.count(one_of("memory_id", ids)):
                 return ids
 
-    async def _neighbours(self, content: str, vector: QueryVector, scope: Scope, siblings: int) -> tuple[Hit, ...]:
-        async def embed(_version: int) -> QueryVector:
-            return vector
-
-        now = self._clock()
-        place = replace(scope, run_id="")
-        view = View(filters.visible(place, now), key=filters.readable(place))
-        question = Question(content[:SIMILAR_QUERY], SIMILAR_COUNT + siblings, SIMILAR_SCORE, now)
-        return (await self._searcher.search(question, embed, view)).best
-
     # Searching
 
     async def search(
@@ -192,47 +162,10 @@ class Memories:
         limit: int = 10,
         min_score: float | None = None,
     ) -> SearchOutcome:
-        """Return what is relevant to a question, best first; ties go to the newer memory.
-
-        An empty question returns the most important and recent of what the selection leaves.
-
-        Args:
-            query: The question, in natural language.
-            scope: Whose memories, see `Scope`.
-            selection: What to narrow the search by, before ranking.
-            as_of: Search what was current then.
-            limit: How many hits at most.
-            min_score: Leave out hits below this score, in [0, 1]; None for the default.
-        """
-        now = self._clock()
-        narrowed = selection.predicate()
-        visible = filters.visible(scope, now)
-        if as_of:
-            visible = all_of(filters.live_at(as_of), filters.readable(scope))
-        visible = all_of(visible, narrowed) if narrowed else visible
-        if not query:
-            found = await self._table.find(visible, order=_IMPORTANT_FIRST, limit=limit)
-            return SearchOutcome(tuple(Hit(memory, NO_SCORE) for memory in found))
-        problems: list[str] = []
-
-        async def embed(version: int) -> QueryVector:
-            embedded = await self._vectors.of_query(query, version)
-            if embedded.problem:
-                problems.append(f"Searched by words alone, not by meaning. {embedded.problem}")
-            return _query_vector(embedded, 0)
-
-        threshold = self._min_score if min_score is None else min_score
-        wanted = max(limit, RERANKED) if self._reranker else limit
-        found = await self._searcher.search(
-            Question(query, wanted, threshold, as_of or now), embed, _view(visible, scope, selection, as_of)
+        """Return what is relevant to a question, best first, see `Recall.search`."""
+        return await self._recall.search(
+            query, scope, selection=selection, as_of=as_of, limit=limit, min_score=min_score
         )
-        hits = found.best
-        if self._reranker and hits:
-            try:
-                hits = await _reranked(self._reranker, query, hits)
-            except ProviderError as error:
-                problems.append(f"Not reranked. {error}")
-        return SearchOutcome(hits[:limit], omitted=found.omitted, notes=tuple(problems))
 
     # Changing
 
@@ -399,7 +332,7 @@ class Memories:
         standing = filters.any_of("pinned", one_of("type", ("profile", "preference")))
         return await self._table.find(
             all_of(filters.visible(scope, self._clock()), standing),
-            order=[Order("pinned", descending=True), *_IMPORTANT_FIRST],
+            order=[Order("pinned", descending=True), *IMPORTANT_FIRST],
             limit=limit,
         )
 
@@ -425,7 +358,7 @@ class Memories:
         commits, self._commits = self._commits, 0
         self.maintenance_due = anyio.Event()
         try:
-            await self._searcher.read_ahead()
+            await self._recall.read_ahead()
             embedded = await self._vectors.embed_pending()
             # Whoever made them: many short sessions leave as many fragments as a long one.
             due = await upkeep.is_due()
@@ -437,25 +370,3 @@ class Memories:
             self._last_maintenance = Maintenance(problem=str(error))
             upkeep.note_failure(str(error), written(self._clock()))
         return self._last_maintenance
-
-
-async def _reranked(reranker: Reranker, query: str, hits: Sequence[Hit]) -> tuple[Hit, ...]:
-    """Return the hits in the order of a second stage; equal ones stay as they were."""
-    judged = await reranker.judged(query, [hit.memory.content for hit in hits])
-    pairs = sorted(zip(judged, hits, strict=True), key=lambda pair: -pair[0])
-    return tuple(replace(hit, reranked=value) for value, hit in pairs)
-
-
-def _query_vector(embedded: Embedded, number: int) -> QueryVector:
-    vector = embedded.vectors[number]
-    return QueryVector(vector, embedded.fingerprint.cosine_range) if embedded.fingerprint else QueryVector()
-
-
-def _view(visible: Predicate, scope: Scope, selection: Selection, as_of: datetime | None) -> View:
-    """Return what a search looks at; only what the next search is likely to look at again is held in memory."""
-    place = filters.readable(scope)
-    if as_of or selection.since or selection.until:  # an age such as 7d makes another selection of every call
-        return View(visible, key=f"{as_of or ''} {all_of(place, selection.predicate())}", hold=0)
-    if selection != EVERYTHING:
-        return View(visible, key=all_of(place, selection.predicate()), hold=HELD_IF_NARROWED)
-    return View(visible, key=place)

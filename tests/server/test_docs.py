@@ -47,7 +47,8 @@ def test_every_command_and_tool_stands_in_the_readme() -> None:
     names = [
         command.name or (command.callback.__name__ if command.callback else "") for command in app.registered_commands
     ]
-    assert len(names) == 11
+    names += [group.name or "" for group in app.registered_groups]
+    assert len(names) == 17
     for name in names:
         assert f"`souvenir {name}" in README, name
     for tool in ("search_memory", "add_memory", "update_memory", "delete_memory", "list_memories"):
@@ -62,7 +63,7 @@ def test_each_client_has_a_block_that_starts_the_server(client: str) -> None:
 
 def test_the_figures_stand_beside_the_commands_that_print_them() -> None:
     figures = README.split("## Figures")[1].split("\n## ")[0]
-    for benchmark in ("startup", "latency", "retrieval"):
+    for benchmark in ("startup", "latency", "scale", "retrieval", "torture", "upkeep"):
         assert f"`uv run python -m benchmarks.{benchmark}" in figures
         assert (ROOT / "benchmarks" / f"{benchmark}.py").is_file()
     assert figures.count("\n|--") >= 4
