@@ -67,7 +67,8 @@ async def test_another_model_is_refused_in_words_and_its_vectors_left_out(table:
     assert problem == (
         "This store's vectors were made by hashing:words (16 dimensions), this server is set to hashing:words "
         "(32 dimensions), and vectors of two models can't be mixed. Set SOUVENIR_EMBEDDER back to the model of the "
-        "store to search by meaning again."
+        "store to search by meaning again, or move the store to the other one: "
+        "souvenir reembed --embedder ..."
     )
     assert (await other.of_query("tea", 0)).problem == problem
     assert (await other.of_query("tea", 0)).vectors == (None,)
