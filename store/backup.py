@@ -103,7 +103,7 @@ async def restore(handle: TableHandle, source: str) -> int:
         SchemaError: It was made by a newer Souvenir.
     """
     async with handle.alone():
-        tables.clear_building(handle.folder)
+        tables.tidy(handle.folder)
         place = tables.path_of(handle.folder, _BUILDING)
         with translated("restore"):
             if source in [one.table for one in tables.read(handle.folder)[0].kept]:
@@ -114,7 +114,7 @@ async def restore(handle: TableHandle, source: str) -> int:
                 rows = about.rows
             building = await _of_newest_schema(handle, rows)
         await handle.switch_to(building, keep="restore")
-        tables.clear_building(handle.folder)
+        tables.tidy(handle.folder)
         rotate(handle.folder)
         async with handle.reading("restore") as table:
             return await table.count_rows()
@@ -133,7 +133,7 @@ async def _of_newest_schema(handle: TableHandle, rows: int | None) -> str:
         if rows is not None and await _readable_rows(table) != rows:
             raise CorruptionError("The backup does not hold what it says. Nothing was changed.")
         if found < schema.SCHEMA_VERSION:
-            return await migrations.migrated(handle.database, handle.folder, table, patient=True)
+            return await migrations.migrated(handle.database, table)
     finally:
         table.close()
     return _BUILDING
@@ -170,6 +170,7 @@ def _unpack(file: Path, place: Path) -> About:
 async def snapshot(handle: TableHandle, before: Reason) -> str:
     """Keep the present state as it is before something is done to it, and return its name."""
     async with handle.alone():
+        tables.with_ledger(handle.folder)
         name, place = tables.new_name(), tables.path_of(handle.folder, handle.name)
         with translated("keep the present state"):
             await anyio.to_thread.run_sync(_link, place, tables.path_of(handle.folder, name))

@@ -38,7 +38,7 @@ async def erase(handle: TableHandle, what: Predicate) -> int:
     """
     folder = handle.folder
     async with handle.alone():
-        tables.clear_building(folder)
+        tables.tidy(folder)
         async with handle.reading("purge") as table:
             erased = await table.count_rows(what)
         former: list[str] = []

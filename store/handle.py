@@ -133,6 +133,7 @@ class TableHandle:
         """
         name, former = tables.new_name(), self.name
         with translated("switch to the new table"):
+            tables.with_ledger(self.folder)
             place = tables.path_of(self.folder, name)
             tables.path_of(self.folder, building).rename(place)
             await Settled(place).settle()
@@ -166,8 +167,10 @@ class TableHandle:
             found = schema.schema_version(await table.schema()) or 0
             if found >= schema.SCHEMA_VERSION:  # another process has done it
                 return
-            tables.clear_building(self.folder)
-            building = await migrations.migrated(self.database, self.folder, table, patient=patient)
+            if not patient:
+                await migrations.refuse_if_long(table, self.folder)
+            tables.tidy(self.folder)
+            building = await migrations.migrated(self.database, table)
         await self.switch_to(building, keep="migration")
         tables.forget(self.folder, tables.too_many(tables.read(self.folder)[0]))
         logger.warning("The store was migrated from schema version %d to %d.", found, schema.SCHEMA_VERSION)

@@ -46,25 +46,30 @@ MIGRATIONS: Sequence[Migration] = (
 )
 
 
-async def migrated(database: lancedb.AsyncConnection, folder: Path, table: lancedb.AsyncTable, *, patient: bool) -> str:
+async def refuse_if_long(table: lancedb.AsyncTable, folder: Path) -> None:
+    """Raise an error that names the command, if it would take long to migrate a table.
+
+    Raises:
+        MigrationError: It has more than `ROWS_AT_START` rows.
+    """
+    rows = await table.count_rows()
+    if rows > ROWS_AT_START:
+        raise MigrationError(
+            f"The store in {folder} has schema version {schema.schema_version(await table.schema())} and {rows:,} "
+            f"rows, which takes a while to bring to version {schema.SCHEMA_VERSION}. Run `souvenir migrate` once; "
+            "nothing was changed."
+        )
+
+
+async def migrated(database: lancedb.AsyncConnection, table: lancedb.AsyncTable) -> str:
     """Make a table of the newest schema from an older one, and return its name. Call it under both locks.
 
     Args:
         database: Where the table is.
-        folder: The store's folder.
         table: The older table, which stays as it is.
-        patient: Do it however long it takes.
-
-    Raises:
-        MigrationError: It would take long, and patience was not asked for.
     """
     old = await table.schema()
-    version, rows = schema.schema_version(old) or 0, await table.count_rows()
-    if rows > ROWS_AT_START and not patient:
-        raise MigrationError(
-            f"The store in {folder} has schema version {version} and {rows:,} rows, which takes a while to bring to "
-            f"version {schema.SCHEMA_VERSION}. Run `souvenir migrate` once; nothing was changed."
-        )
+    version = schema.schema_version(old) or 0
     steps = [step for step in MIGRATIONS if step.to_version > version]
     ledger = [*schema.migrations(old), *(_entry(step) for step in steps)]
     new = schema.table_schema(schema.dimension(old), schema.fingerprint(old), ledger)

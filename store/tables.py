@@ -27,7 +27,7 @@ BUILDING = "building-"
 _LEDGER = "tables.json"
 _NAME = re.compile(r"memories(-[0-9a-z]+)?")
 
-Reason = Literal["migration", "import", "reembed", "restore"]
+Reason = Literal["migration", "import", "reembed", "restore", "damage"]
 
 ROTATED: tuple[Reason, ...] = ("migration", "import", "restore")
 SNAPSHOTS_KEPT = 3
@@ -74,11 +74,15 @@ def read(folder: Path) -> tuple[Tables, list[str]]:
             return tables, []
         problem = f"{_LEDGER} names the table {tables.current}, which is not there"
     except FileNotFoundError:
-        return Tables(), []
+        if _present(folder) in ([], [FIRST]):
+            return Tables(), []
+        problem = f"{_LEDGER} is missing"
     except (ValueError, KeyError, TypeError):
         problem = f"{_LEDGER} is damaged"
-    newest = max(_present(folder), key=lambda name: _written_at(path_of(folder, name)), default=FIRST)
-    return Tables(newest), [f"{problem}. The table that was written to last is used: {newest}."]
+    *others, newest = sorted(_present(folder), key=lambda name: _written_at(path_of(folder, name))) or [FIRST]
+    # Whatever they are, they are somebody's memories.
+    kept = tuple(_kept(name, "damage") for name in others)
+    return Tables(newest, kept), [f"{problem}. The table that was written to last is used: {newest}."]
 
 
 def _present(folder: Path) -> list[str]:
@@ -146,7 +150,22 @@ def _write(folder: Path, tables: Tables) -> None:
     write_down(folder)
 
 
-def clear_building(folder: Path) -> None:
-    """Remove what a process left that died while it made a table. Call it under the maintenance lock."""
-    for path in folder.glob(f"{BUILDING}*.lance"):
+def with_ledger(folder: Path) -> Tables:
+    """Return the tables, and see to it that there is a ledger: what it does not name is known to be a remainder then.
+
+    Call it under the write lock.
+    """
+    tables, _ = read(folder)
+    if mark(folder) is None:
+        _write(folder, tables)
+    return tables
+
+
+def tidy(folder: Path) -> None:
+    """Remove what processes left that died while they made, switched or removed a table. Call it under both locks."""
+    tables = with_ledger(folder)
+    named = {tables.current, *(one.table for one in tables.kept)}
+    left = [path for path in folder.glob("*.lance") if path.stem.startswith(BUILDING)]
+    left += [path_of(folder, name) for name in _present(folder) if name not in named]
+    for path in left:
         shutil.rmtree(path, ignore_errors=True)

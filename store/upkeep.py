@@ -131,8 +131,9 @@ class Upkeep:
 
     async def repair(self) -> None:
         """Make all indexes anew, merge all files, and remove what a process left that died at it."""
+        async with self._handle.alone():
+            tables.tidy(self._handle.folder)
         async with self._handle.maintenance_lock.held():
-            tables.clear_building(self._handle.folder)
             await self._handle.remake_indexes()
             async with self._handle.writing():
                 await self._optimize()

@@ -160,5 +160,27 @@ async def test_a_damaged_ledger_costs_no_memory(filled: MemoryTable) -> None:
     again = await MemoryTable.open(filled.folder)
     assert await ids(again) == ["later", "m0", "m1", "m2"]
     assert again.findings == ("tables.json is damaged. The table that was written to last is used: memories.",)
+    assert [(one.table, one.before) for one in again.upkeep.tables().kept] == [(name, "damage")]
+    await backup.snapshot(again.handle, "import")
     assert tables.path_of(filled.folder, name).is_dir()
     again.close()
+
+
+async def test_a_ledger_that_is_gone_costs_no_memory(filled: MemoryTable, tmp_path: Path) -> None:
+    await backup.create(filled.handle, tmp_path / "backup.zip")
+    await backup.restore(filled.handle, str(tmp_path / "backup.zip"))
+    await filled.insert([memory("later")])
+    (filled.folder / "tables.json").unlink()
+    again = await MemoryTable.open(filled.folder)
+    assert await ids(again) == await ids(filled) == ["later", "m0", "m1", "m2"]
+    assert "tables.json is missing" in again.findings[0]
+    again.close()
+
+
+async def test_what_a_process_left_that_died_before_it_switched_is_removed(filled: MemoryTable) -> None:
+    kept = await backup.snapshot(filled.handle, "import")
+    orphan = tables.path_of(filled.folder, tables.new_name())
+    orphan.mkdir()
+    (filled.folder / "building-restore.lance").mkdir()
+    await filled.upkeep.repair()
+    assert {path.name for path in filled.folder.glob("*.lance")} == {"memories.lance", f"{kept}.lance"}
