@@ -139,7 +139,7 @@ class Recall:
 
         now = self._clock()
         place = replace(scope, run_id="")
-        view = View(filters.visible(place, now), key=filters.readable(place))
+        view = View(filters.visible(place, now), key=filters.readable(place), nearest_alone=True)
         question = Question(content[:SIMILAR_QUERY], SIMILAR_COUNT + siblings, SIMILAR_SCORE, now)
         return (await self._searcher.search(question, embed, view)).best
 

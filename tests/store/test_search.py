@@ -272,3 +272,20 @@ def test_words_are_found_by_their_beginnings_and_ends() -> None:
     assert compounds.of("schiff") == {"donaudampfschiff", "schiff", "schifffahrt"}
     assert compounds.of("dampf") == {"dampfer", "dampf"}
     assert not compounds.of("kahn")
+
+
+async def test_neighbours_in_a_large_scope_are_looked_for_by_meaning_and_by_words_without_a_vector(
+    filled: MemoryTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.search.NEIGHBOURS_FOUND", 2)
+    view = View(filters.current(), key="neighbours", nearest_alone=True)
+
+    async def found(vector: Vector | None) -> set[str]:
+        async def embed(_version: int) -> QueryVector:
+            return QueryVector(vector, (0.1, 0.8))
+
+        hits = await Searcher(filled, hold=0).search(Question("green tea", 10, 0.1, NOW), embed, view)
+        return {hit.memory.memory_id for hit in hits.best}
+
+    assert await found(axis(0)) == {"both", "meaning"}
+    assert await found(None) == {"both", "words", "no vector"}
