@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import cast
 
 from store.models import EVERYWHERE, Memory, Scope
 
@@ -179,7 +180,11 @@ def metadata_pairs(metadata: Mapping[str, object]) -> tuple[str, ...]:
 
 
 def _number(value: object) -> object:
-    """Return 1 for 1.0, as JSON does not tell them apart."""
+    """Return 1 for 1.0, at any depth, as JSON does not tell them apart."""
+    if isinstance(value, dict):
+        return {key: _number(one) for key, one in cast("dict[str, object]", value).items()}
+    if isinstance(value, list):
+        return [_number(one) for one in cast("list[object]", value)]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

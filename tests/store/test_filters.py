@@ -190,6 +190,9 @@ async def test_metadata_is_matched_by_key_and_value(table: MemoryTable, text: st
         return await ids(table, Selection(metadata=filters.metadata_pairs(metadata)).predicate())
 
     assert await matching(n=1) == await matching(n=1.0) == ["both", "number"]
+    assert filters.metadata_pairs({"a": {"b": [1.0, {"c": 2.0}]}}) == filters.metadata_pairs(
+        {"a": {"b": [1, {"c": 2}]}}
+    )
     assert await matching(**{"n": 1, text or "key": text}) == ["both"]
     assert await matching(more={text or "key": text, "n": 1}) == ["inside"]
     assert await matching(n=2) == []
