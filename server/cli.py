@@ -12,7 +12,7 @@ import typer
 
 from server import commands, whole_store
 from server.commands import AsJson
-from server.desk import Desk, loaded_settings, run
+from server.desk import Desk, fail, loaded_settings, run
 
 app = typer.Typer(
     name="souvenir",
@@ -34,9 +34,22 @@ def options(
 
 @app.command()
 def serve(
-    legacy: Annotated[bool, typer.Option(help="Serve only the handshake protocol.")] = False,
+    legacy: Annotated[bool, typer.Option(help="Serve only the handshake protocol, over stdio.")] = False,
+    http: Annotated[bool, typer.Option("--http", help="Serve over HTTP: /mcp, and /sse for older clients.")] = False,
+    host: Annotated[str, typer.Option(help="Where to listen; an address of this machine alone.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65_535)] = 8765,
 ) -> None:
-    """Serve MCP over stdin and stdout, as souvenir-mcp does."""
+    """Serve MCP over stdin and stdout, as souvenir-mcp does, or over HTTP."""
+    if http:
+        from server.http import run as serve_http
+        from store.errors import SouvenirError
+
+        settings = loaded_settings().settings
+        try:
+            serve_http(settings, host, port)
+        except SouvenirError as error:
+            fail(error)
+        return
     from server.stdio import main as serve_stdio
 
     serve_stdio(["--legacy"] if legacy else [])

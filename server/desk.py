@@ -40,7 +40,7 @@ def loaded_settings() -> "Loaded":
     try:
         return load()
     except ConfigError as error:
-        _fail(error, 2)
+        fail(error)
 
 
 def run(work: Callable[[Desk], Awaitable[None]], *, patient: bool = False) -> None:
@@ -67,14 +67,15 @@ def run(work: Callable[[Desk], Awaitable[None]], *, patient: bool = False) -> No
     try:
         anyio.run(opened)
     except SouvenirError as error:
-        _fail(error, 2 if isinstance(error, ConfigError) else 1)
+        fail(error)
 
 
-def _fail(error: SouvenirError, status: int) -> NoReturn:
+def fail(error: SouvenirError) -> NoReturn:
+    """End the process with one line on stderr: status 2 for a wrong setting, else 1."""
     from server import console
 
     console.notes([f"souvenir: {error}"])
-    raise SystemExit(status)
+    raise SystemExit(2 if isinstance(error, ConfigError) else 1)
 
 
 def print_json(result: "BaseModel") -> None:

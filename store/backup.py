@@ -63,8 +63,8 @@ async def create(handle: TableHandle, file: Path) -> About:
         files = await anyio.to_thread.run_sync(_files_of, newest, place)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         about = About(FORMAT, schema.schema_version(await table.schema()) or 0, rows, now)
+        _note_backup(handle.folder, file)  # first, so that a purge knows of it whatever happens
         await anyio.to_thread.run_sync(_pack, place, files, about, file)
-        _note_backup(handle.folder, file)
     return about
 
 
@@ -102,7 +102,7 @@ async def restore(handle: TableHandle, source: str) -> int:
         CorruptionError: The backup is damaged. Nothing was changed.
         SchemaError: It was made by a newer Souvenir.
     """
-    async with handle.alone():
+    async with tables.not_reembedding(handle.folder), handle.alone():
         tables.tidy(handle.folder)
         place = tables.path_of(handle.folder, _BUILDING)
         with translated("restore"):
@@ -195,7 +195,7 @@ async def drop(handle: TableHandle, name: str) -> None:
         if name not in [one.table for one in tables.read(handle.folder)[0].kept]:
             raise NotFoundError(f"No kept state is called {name!r}; `souvenir backup list` shows them.")
         with translated("remove a kept state"):
-            tables.forget(handle.folder, [name])
+            tables.forget(handle.folder, [name], strictly=True)
 
 
 def _link(source: Path, target: Path) -> None:
@@ -213,8 +213,10 @@ def _link(source: Path, target: Path) -> None:
 
 def _note_backup(folder: Path, file: Path) -> None:
     known = [str(one) for one in made(folder)]
-    text = json.dumps(sorted({*known, str(file.absolute())}), indent=2)
-    (folder / _RECORD).write_text(text, "utf-8")
+    new = folder / f"{_RECORD}.new"
+    new.write_text(json.dumps(sorted({*known, str(file.absolute())}), indent=2), "utf-8")
+    write_down(new)
+    os.replace(new, folder / _RECORD)  # noqa: PTH105 - in one piece
 
 
 def made(folder: Path) -> Iterator[Path]:

@@ -15,6 +15,7 @@ import lancedb
 
 from store import tables
 from store.durability import Settled, write_down
+from store.errors import StoreError
 from store.filters import Predicate
 from store.handle import TableHandle, translated
 from store.recovery import QUARANTINE
@@ -35,37 +36,55 @@ async def erase(handle: TableHandle, what: Predicate) -> int:
 
     Returns:
         How many rows there were, in the current table; 0 also if they were in kept states only.
+
+    Raises:
+        StoreError: Another process is embedding the store anew; or files can't be removed, or a kept state not read:
+            the message says which.
     """
     folder = handle.folder
-    async with handle.alone():
-        tables.tidy(folder)
+    async with tables.not_reembedding(folder), handle.alone():
+        with translated("remove what an earlier attempt left"):
+            tables.tidy(folder, strictly=True)
         async with handle.reading("purge") as table:
             erased = await table.count_rows(what)
-        former: list[str] = []
-        if erased:
-            async with handle.reading("purge") as table:
+            if erased:
                 await _without(handle.database, table, what, indexed=True)
-            former.append(await handle.switch_to(_BUILDING, keep=None))
-        for kept in tables.read(folder)[0].kept:
-            with translated("purge a kept state"):
-                table = await handle.database.open_table(kept.table)
-                if await table.count_rows(what):
-                    await _without(handle.database, table, what, indexed=False)
-                    name = tables.new_name()
-                    tables.path_of(folder, _BUILDING).rename(tables.path_of(folder, name))
-                    await Settled(tables.path_of(folder, name)).settle()
-                    tables.replace_kept(folder, kept.table, name)
-                    former.append(kept.table)
-                table.close()
+        if erased:
+            await handle.switch_to(_BUILDING, keep=None)
+        unreadable = [kept.table for kept in tables.read(folder)[0].kept if not await _purged(handle, kept.table, what)]
         if erased:
             await anyio.sleep(GRACE_SECONDS)
-        with translated("purge"):
-            for name in former:
-                await anyio.to_thread.run_sync(shutil.rmtree, tables.path_of(folder, name))
+        with translated("remove the former files"):
             if (folder / QUARANTINE).is_dir():
                 await anyio.to_thread.run_sync(shutil.rmtree, folder / QUARANTINE)
+            tables.tidy(folder, strictly=True)  # the former tables are in no ledger any more
             write_down(folder)
+        if unreadable:
+            raise StoreError(
+                f"The memories were purged, but kept states can't be read and may still hold them: "
+                f"{', '.join(unreadable)}. Remove each: souvenir backup drop {unreadable[0]}"
+            )
         return erased
+
+
+async def _purged(handle: TableHandle, kept: str, what: Predicate) -> bool:
+    """Purge a kept state; False if it can't be read."""
+    try:
+        with translated("purge a kept state"):
+            table = await handle.database.open_table(kept)
+            concerned = await table.count_rows(what)
+            if concerned:
+                await _without(handle.database, table, what, indexed=False)
+            table.close()
+    except StoreError:
+        return False
+    if concerned:
+        with translated("purge a kept state"):
+            name = tables.new_name()
+            tables.path_of(handle.folder, _BUILDING).rename(tables.path_of(handle.folder, name))
+            await Settled(tables.path_of(handle.folder, name)).settle()
+            tables.replace_kept(handle.folder, kept, name)
+    return True
 
 
 async def _without(

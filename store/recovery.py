@@ -105,5 +105,5 @@ def table_files(table: Path) -> Iterator[Path]:
     for name in ("_versions", "data", "_deletions", "_indices"):
         for folder, _, files in os.walk(table / name):
             for file in files:
-                if not file.startswith("."):
+                if not file.startswith(".") and "#" not in file:  # so Lance names what it is still writing
                     yield Path(folder) / file

@@ -17,10 +17,9 @@ from store import schema, tables
 from store.creation import create_table
 from store.durability import Settled
 from store.embedders.base import Embedder
-from store.errors import InvalidRequestError, ProviderOutputError, StoreError
+from store.errors import InvalidRequestError, ProviderOutputError
 from store.filters import one_of
 from store.handle import TableHandle, translated
-from store.locks import ProcessLock
 from store.models import Memory, Vector
 from store.rewriting import complete
 
@@ -28,7 +27,6 @@ BATCH = 64
 FEW = 64
 """With so few rows to go the writers are made to wait, so that an end is reached whatever they do."""
 
-_BUILDING = f"{tables.BUILDING}reembed"
 
 Progress = Callable[[int, int], None]
 """Called with how many rows are done, and how many there are."""
@@ -50,9 +48,7 @@ async def reembed(handle: TableHandle, embedder: Embedder, progress: Progress = 
         ProviderError: The embedder failed; what was embedded is kept for the next attempt.
         StoreError: Another process is at it, or the store failed.
     """
-    async with ProcessLock(handle.folder / "reembed.lock").if_free() as free:
-        if not free:
-            raise StoreError("Another process is embedding this store anew. Nothing was changed.")
+    async with tables.not_reembedding(handle.folder):
         target = await _target(handle, embedder)
         while len(to_do := (await _to_do(handle, target))[0]) > FEW:
             await _carry_over(handle, target, embedder, to_do, progress)
@@ -66,7 +62,7 @@ async def reembed(handle: TableHandle, embedder: Embedder, progress: Progress = 
                     await target.delete(one_of("row_id", gone))
                 rows = await target.count_rows()
                 target.close()
-            await handle.switch_to(_BUILDING, keep="reembed")
+            await handle.switch_to(tables.REEMBEDDING, keep="reembed")
     return rows
 
 
@@ -78,17 +74,17 @@ async def _target(handle: TableHandle, embedder: Embedder) -> lancedb.AsyncTable
     if schema.fingerprint(current) == own:
         raise InvalidRequestError(f"The vectors of this store are those of {own} already. Nothing was changed.")
     wanted = schema.table_schema(own.dimension, own, schema.migrations(current))
-    place = tables.path_of(handle.folder, _BUILDING)
+    place = tables.path_of(handle.folder, tables.REEMBEDDING)
     with translated("embed the store anew"):
         if place.exists():
             try:
-                left = await handle.database.open_table(_BUILDING)
+                left = await handle.database.open_table(tables.REEMBEDDING)
                 if await left.schema() == wanted and schema.fingerprint(await left.schema()) == own:
                     return left
             except (OSError, ValueError, RuntimeError):  # it died while it was made
                 pass
             shutil.rmtree(place)
-        return await create_table(handle.database, _BUILDING, wanted)
+        return await create_table(handle.database, tables.REEMBEDDING, wanted)
 
 
 async def _to_do(handle: TableHandle, target: lancedb.AsyncTable) -> tuple[list[str], list[str]]:
@@ -115,7 +111,7 @@ async def _ends(table: lancedb.AsyncTable) -> dict[str, object]:
 async def _carry_over(
     handle: TableHandle, target: lancedb.AsyncTable, embedder: Embedder, row_ids: Sequence[str], progress: Progress
 ) -> None:
-    settled = Settled(tables.path_of(handle.folder, _BUILDING))
+    settled = Settled(tables.path_of(handle.folder, tables.REEMBEDDING))
     for start in range(0, len(row_ids), BATCH):
         async with handle.reading("read") as table:
             rows = table.query().where(one_of("row_id", row_ids[start : start + BATCH])).select(list(schema.COLUMNS))

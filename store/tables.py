@@ -10,19 +10,25 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from store.durability import write_down
+from store.errors import StoreError
+from store.locks import ProcessLock
 
 FIRST = "memories"
 """The table of a new store."""
 
 BUILDING = "building-"
 """How tables begin that are not complete yet."""
+
+REEMBEDDING = f"{BUILDING}reembed"
+"""The one that may take hours, and is continued after a crash."""
 
 _LEDGER = "tables.json"
 _NAME = re.compile(r"memories(-[0-9a-z]+)?")
@@ -31,7 +37,7 @@ Reason = Literal["migration", "import", "reembed", "restore", "damage"]
 
 ROTATED: tuple[Reason, ...] = ("migration", "import", "restore")
 SNAPSHOTS_KEPT = 3
-"""Of the states kept for these reasons the newest so many stay; those of `reembed` stay until somebody drops them."""
+"""Of the states kept for each of these reasons the newest so many stay; the others until somebody drops them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +133,27 @@ def _kept(table: str, before: Reason) -> Kept:
     return Kept(table, before, datetime.now(UTC).isoformat(timespec="seconds"))
 
 
-def forget(folder: Path, names: Sequence[str]) -> None:
-    """Remove kept tables from the ledger and from the disk. Call it under the write lock."""
+def forget(folder: Path, names: Sequence[str], *, strictly: bool = False) -> None:
+    """Remove kept tables from the ledger and from the disk. Call it under the write lock.
+
+    Args:
+        folder: The store's folder.
+        names: The tables.
+        strictly: Raise if files can't be removed; otherwise a later `tidy` tries again.
+    """
     tables, _ = read(folder)
     _write(folder, Tables(tables.current, tuple(one for one in tables.kept if one.table not in names)))
     for name in names:
-        shutil.rmtree(path_of(folder, name), ignore_errors=True)
+        shutil.rmtree(path_of(folder, name), ignore_errors=not strictly)
 
 
 def too_many(tables: Tables) -> list[str]:
-    """Return the kept tables that rotation lets go of."""
-    rotated = [one.table for one in tables.kept if one.before in ROTATED]
-    return rotated[:-SNAPSHOTS_KEPT]
+    """Return the kept tables that rotation lets go of: of each reason the oldest."""
+    return [
+        name
+        for reason in ROTATED
+        for name in [one.table for one in tables.kept if one.before == reason][:-SNAPSHOTS_KEPT]
+    ]
 
 
 def _write(folder: Path, tables: Tables) -> None:
@@ -161,11 +176,33 @@ def with_ledger(folder: Path) -> Tables:
     return tables
 
 
-def tidy(folder: Path) -> None:
-    """Remove what processes left that died while they made, switched or removed a table. Call it under both locks."""
+@asynccontextmanager
+async def not_reembedding(folder: Path) -> AsyncGenerator[None]:
+    """Keep away whoever fills a new table for hours, outside the other locks, and be refused while one is at it.
+
+    Raises:
+        StoreError: Another process is embedding the store anew.
+    """
+    async with ProcessLock(folder / "reembed.lock").if_free() as free:
+        if not free:
+            raise StoreError(
+                "A process is embedding this store anew (souvenir reembed). Nothing was changed. Wait for its end, or "
+                "stop it: it can be continued later."
+            )
+        yield
+
+
+def tidy(folder: Path, *, strictly: bool = False, but: str = "") -> None:
+    """Remove what processes left that died while they made, switched or removed a table. Call it under both locks.
+
+    Args:
+        folder: The store's folder.
+        strictly: Raise if files can't be removed.
+        but: A table that stays.
+    """
     tables = with_ledger(folder)
     named = {tables.current, *(one.table for one in tables.kept)}
-    left = [path for path in folder.glob("*.lance") if path.stem.startswith(BUILDING)]
+    left = [path for path in folder.glob("*.lance") if path.stem.startswith(BUILDING) and path.stem != but]
     left += [path_of(folder, name) for name in _present(folder) if name not in named]
     for path in left:
-        shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=not strictly)

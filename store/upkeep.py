@@ -132,7 +132,7 @@ class Upkeep:
     async def repair(self) -> None:
         """Make all indexes anew, merge all files, and remove what a process left that died at it."""
         async with self._handle.alone():
-            tables.tidy(self._handle.folder)
+            tables.tidy(self._handle.folder, but=tables.REEMBEDDING)
         async with self._handle.maintenance_lock.held():
             await self._handle.remake_indexes()
             async with self._handle.writing():

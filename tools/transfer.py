@@ -153,16 +153,17 @@ async def imported(table: "MemoryTable", lines: Iterable[str]) -> ImportOutcome:
     numbered = enumerate(lines, 1)
     model = _header(next(numbered, (1, ""))[1])
     outcome = ImportOutcome()
-    if await table.count():
-        await backup.snapshot(table.handle, "import")
-    fits = await _fitting(table, model, outcome)
+    before = await backup.snapshot(table.handle, "import") if await table.count() else ""
+    await _adopt(table, model)
     batch: list[_History] = []
     for history in _read(numbered, model.dimension if model else 0, outcome):
         batch.append(history)
         if len(batch) == _AT_ONCE:
-            await _store(table, batch, outcome, vectors=fits)
+            await _store(table, batch, outcome, model)
             batch = []
-    await _store(table, batch, outcome, vectors=fits)
+    await _store(table, batch, outcome, model)
+    if before and not outcome.imported:
+        await backup.drop(table.handle, before)
     outcome.refused.sort()
     return outcome
 
@@ -181,17 +182,20 @@ def _header(line: str) -> Fingerprint | None:
         ) from None
 
 
-async def _fitting(table: "MemoryTable", model: Fingerprint | None, outcome: ImportOutcome) -> bool:
-    """Whether the export's vectors may go into the table."""
-    if model is None:
-        return False
+async def _adopt(table: "MemoryTable", model: Fingerprint | None) -> None:
+    """Let a table without vectors take those of the export."""
     async with table.writing():
-        stored = await table.fingerprint()
-        if stored is None:
+        if model and await table.fingerprint() is None:
             await table.adopt(model)
-    if stored not in (None, model):
-        outcome.notes.append(f"The export's vectors were made by {model}, the store's by {stored}: they are left out.")
-    return stored in (None, model)
+
+
+async def _fitting(table: "MemoryTable", model: Fingerprint | None, outcome: ImportOutcome) -> bool:
+    """Whether the export's vectors may go into the table. Call it under `writing()`."""
+    stored = await table.fingerprint()
+    if model and stored != model:
+        note = f"The export's vectors were made by {model}, the store's by {stored}: they are left out."
+        outcome.notes += [note] if note not in outcome.notes else []
+    return model is not None and stored == model
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,10 +265,13 @@ def _gap(versions: Sequence[Memory]) -> str:
     return ""
 
 
-async def _store(table: "MemoryTable", batch: Sequence[_History], outcome: ImportOutcome, *, vectors: bool) -> None:
+async def _store(
+    table: "MemoryTable", batch: Sequence[_History], outcome: ImportOutcome, model: Fingerprint | None
+) -> None:
     if not batch:
         return
     async with table.writing():
+        vectors = await _fitting(table, model, outcome)  # each time: the store may move to another model meanwhile
         ids = [history.versions[0].memory_id for history in batch]
         there = sorted(await table.find(one_of("memory_id", ids), with_vectors=True), key=_place)
         known = {memory_id: list(group) for memory_id, group in groupby(there, key=lambda one: one.memory_id)}

@@ -143,7 +143,7 @@ async def test_the_same_model_and_a_second_process_are_refused(filled: MemoryTab
     with pytest.raises(InvalidRequestError, match="already"):
         await reembed(filled.handle, OLD)
     async with ProcessLock(filled.folder / "reembed.lock").held():
-        with pytest.raises(StoreError, match="Another process"):
+        with pytest.raises(StoreError, match="A process is embedding this store anew"):
             await reembed(filled.handle, NEW)
 
 

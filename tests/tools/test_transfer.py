@@ -181,7 +181,10 @@ async def test_versions_of_a_memory_that_stand_apart_are_refused(filled: Memorie
 
 
 async def test_the_state_before_an_import_is_kept(filled: Memories, table: MemoryTable) -> None:
-    await filled.keeping.import_lines(await lines_of(filled.keeping.export()))
+    lines = await lines_of(filled.keeping.export())
+    await filled.keeping.import_lines(lines)
+    assert table.upkeep.tables().kept == ()  # it changed nothing
+    await filled.keeping.import_lines([lines[0], lines[-1].replace('"memory_id":"', '"memory_id":"x')])
     [kept] = table.upkeep.tables().kept
     assert kept.before == "import"
 
