@@ -313,7 +313,8 @@ def main() -> None:
         print(f"\nrefused {count} times: {problem}")
     for finding in verdict.findings[:5]:
         print(f"\n{finding}")
-    sys.exit(bool(verdict.lost or verdict.duplicated or verdict.gaps))
+    unheard = journal.acknowledged < journal.sent - journal.kills
+    sys.exit(bool(unheard or verdict.lost or verdict.duplicated or verdict.gaps or verdict.findings))
 
 
 if __name__ == "__main__":

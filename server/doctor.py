@@ -12,6 +12,7 @@ from server.config import Loaded, Settings
 from server.opening import chosen_embedder, open_memories, prepare_folder
 from store.errors import SouvenirError
 from store.models import Scope, Source
+from store.recovery import noted_findings
 from tools.memories import Memories
 from tools.outcomes import Draft
 
@@ -73,11 +74,11 @@ async def _table(settings: Settings) -> list[Check]:
     try:
         memories = await open_memories(settings)
     except SouvenirError as error:
-        return [Check("table", False, str(error), "See the message; the files were left as they are.")]
+        return [Check("table", False, str(error), "See the message; damaged files are kept in the folder quarantine.")]
     try:
         return await _health(memories, settings)
     except SouvenirError as error:
-        return [Check("table", False, str(error), "Files may be damaged; nothing was changed.")]
+        return [Check("table", False, str(error), "Files may be damaged; run souvenir doctor --repair.")]
     finally:
         memories.close()
 
@@ -86,13 +87,15 @@ async def _health(memories: Memories, settings: Settings) -> list[Check]:
     state = (await memories.stats()).table
     found = f"{state.memories} memories, {state.versions} versions, {state.bytes / 1e6:.1f} MB"
     embedder = chosen_embedder(settings)
+    earlier = noted_findings(settings.store)
     checks = [
         Check("table", True, found),
         Check(
             "damage",
-            not state.findings,
-            " ".join(state.findings) or "none found",
-            "The damaged files are in the folder quarantine of the store; nothing was deleted.",
+            not (state.findings or earlier),
+            " ".join(earlier or state.findings) or "none found",
+            "The damaged files are in the folder quarantine of the store; nothing was deleted. Remove it when you have "
+            "seen this.",
         ),
         Check(
             "indexes",

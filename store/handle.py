@@ -16,7 +16,7 @@ from typing import Self
 import anyio
 import lancedb
 
-from store import migrations, schema, tables
+from store import migrations, recovery, schema, tables
 from store.creation import ALL_INDEXED, create_indexes, drop_vector_indexes, missing_indexes, works
 from store.durability import Durability, Settled
 from store.errors import CorruptionError, SchemaError, StoreError
@@ -70,24 +70,45 @@ class TableHandle:
             StoreError: The folder can't be used.
         """
         with translated("open the store"):
-            database = await connected(folder)
-            handle = cls(folder, database, durability)
-            handle._mark = tables.mark(folder)
-            ledger, findings = tables.read(folder)
-            table, damage = await open_or_create(folder, ledger.current, database, handle._write_lock)
-        handle._use(ledger.current, table)
+            handle = cls(folder, await connected(folder), durability)
+            findings = await handle._open_current()
+        table = handle._table
         found = schema.schema_version(await table.schema())
         if found is None or found > schema.SCHEMA_VERSION:
             raise SchemaError(_schema_mismatch(folder, found))
         if found < schema.SCHEMA_VERSION:
             async with handle.alone():
                 await handle._migrate(patient=patient)
-        findings += damage
         await handle._complete(findings)
         handle.findings = tuple(findings)
+        recovery.note_findings(folder, findings)
         for finding in findings:
             logger.warning("%s", finding)
         return handle
+
+    async def _open_current(self) -> list[str]:
+        """Open the table that is current, and return what was found damaged."""
+        while True:
+            mark = tables.mark(self.folder)
+            ledger, findings = tables.read(self.folder)
+            try:
+                table, damage = await open_or_create(self.folder, ledger.current, self.database, self.alone)
+            except FileNotFoundError:
+                if mark != tables.mark(self.folder):  # another process has switched meanwhile
+                    continue
+                raise
+            if findings:
+                async with self.writing():
+                    tables.mend(self.folder)
+            if damage and ledger.kept and await table.count_rows() == 0:
+                newest = ledger.kept[-1]
+                damage.append(
+                    f"An earlier state is kept, from before a {newest.before}, {newest.at}: "
+                    f"souvenir backup restore {newest.table}"
+                )
+            self._mark = mark
+            self._use(ledger.current, table)
+            return findings + damage
 
     def close(self) -> None:
         """Release the table; nothing is pending, because every write is committed before it is answered."""
@@ -120,6 +141,10 @@ class TableHandle:
         """Yield the table to write to; return when it is on the disk. Errors inside are translated."""
         with translated(task):
             yield await self._current()
+        await self.settle(task)
+
+    async def settle(self, task: str) -> None:
+        """Return when everything that was committed is on the disk, by whatever process."""
         if self._settled:
             with translated(f"make sure that it is on the disk (it did {task})"):
                 await self._settled.settle()

@@ -3,6 +3,8 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import re
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,9 +12,9 @@ import anyio
 import anyio.to_thread
 import lancedb
 
-from store import recovery
+from store import recovery, tables
 from store.creation import create_table
-from store.locks import ProcessLock
+from store.durability import write_down
 
 
 async def connected(folder: Path) -> lancedb.AsyncConnection:
@@ -20,22 +22,28 @@ async def connected(folder: Path) -> lancedb.AsyncConnection:
     return await lancedb.connect_async(_made(folder), read_consistency_interval=timedelta(0))
 
 
+Alone = Callable[[], AbstractAsyncContextManager[None]]
+"""Holds off all other processes that write, merge or remove files."""
+
+
 async def open_or_create(
-    folder: Path, name: str, database: lancedb.AsyncConnection, lock: ProcessLock
+    folder: Path, name: str, database: lancedb.AsyncConnection, alone: Alone
 ) -> tuple[lancedb.AsyncTable, list[str]]:
     """Return the table of this name, created where it is not there, and what was found damaged.
 
     Raises whatever LanceDB raises.
     """
-    findings = await _mended(folder, name, database, lock)
+    findings = await _mended(folder, name, database, alone)
     table = await _opened(database, name)
     if table is None:
-        async with lock.held():  # two servers may start on an empty folder
+        if name != tables.FIRST and not findings:
+            raise FileNotFoundError(f"the table {name}")  # another one has taken its place meanwhile
+        async with alone():  # two servers may start on an empty folder
             table = await _opened(database, name) or await create_table(database, name)
     return table, findings
 
 
-async def _mended(folder: Path, name: str, database: lancedb.AsyncConnection, lock: ProcessLock) -> list[str]:
+async def _mended(folder: Path, name: str, database: lancedb.AsyncConnection, alone: Alone) -> list[str]:
     """Put aside what is damaged, so that the table opens at its newest whole state; say what was found."""
     place = folder / f"{name}.lance"
     if not place.exists():
@@ -49,7 +57,9 @@ async def _mended(folder: Path, name: str, database: lancedb.AsyncConnection, lo
     async def whole() -> bool:
         return await _is_whole(database, name, suspicious=bool(damaged))
 
-    async with lock.held():
+    async with alone():
+        if not place.exists():  # another process switched to another table, or put this one aside
+            return []
         findings = await recovery.mend(folder, place, whole)
         if missing and not findings:
             findings.append(f"The newest {missing} commits are missing: what they changed is lost.")
@@ -86,5 +96,8 @@ async def _opened(database: lancedb.AsyncConnection, name: str) -> lancedb.Async
 
 def _made(folder: Path) -> Path:
     """Return the folder as an absolute path: LanceDB takes a relative one that begins with "db" for a cloud address."""
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in new:
+        write_down(path.parent)
     return folder.resolve()

@@ -7,7 +7,9 @@ Damaged files are never deleted: they move into `quarantine/` beside the table.
 import json
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
@@ -16,6 +18,24 @@ import anyio.to_thread
 _ENDS = {".manifest": b"LANC", ".lance": b"LANC", ".arrow": b"ARROW1"}
 
 QUARANTINE = "quarantine"
+FOUND = "found.txt"
+"""In the quarantine: what was found, whenever it was; it stays until somebody removes the folder."""
+
+
+def note_findings(folder: Path, findings: Sequence[str]) -> None:
+    """Write down what was found, beside the files that were put aside; nothing if none were."""
+    if findings and (folder / QUARANTINE).is_dir():
+        with suppress(OSError), (folder / QUARANTINE / FOUND).open("a", encoding="utf-8") as stream:
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            stream.writelines(f"{now} {finding}\n" for finding in findings)
+
+
+def noted_findings(folder: Path) -> list[str]:
+    """Return what was found in a store, by whatever process, with its time."""
+    try:
+        return (folder / QUARANTINE / FOUND).read_text("utf-8").splitlines()
+    except OSError:
+        return []
 
 
 def damaged_files(table: Path) -> list[Path]:

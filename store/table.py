@@ -104,6 +104,10 @@ class MemoryTable:
             merge = table.merge_insert("row_id").when_matched_update_all()
             await merge.execute(schema.to_arrow(memories, await table.schema()))
 
+    async def settle(self) -> None:
+        """Return when what was read is on the disk: whoever committed it may have died before that."""
+        await self._handle.settle("read")
+
     # Reading
 
     async def version(self) -> int:

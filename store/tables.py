@@ -165,6 +165,11 @@ def _write(folder: Path, tables: Tables) -> None:
     write_down(folder)
 
 
+def mend(folder: Path) -> None:
+    """Write a ledger that was damaged or missing anew. Call it under the write lock."""
+    _write(folder, read(folder)[0])
+
+
 def with_ledger(folder: Path) -> Tables:
     """Return the tables, and see to it that there is a ledger: what it does not name is known to be a remainder then.
 

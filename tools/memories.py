@@ -141,6 +141,8 @@ class Memories:
         if fresh := [one.memory for one in added if one.event == "ADD"]:
             await self._table.insert(fresh)
             self._committed()
+        else:
+            await self._table.settle()  # "it is there already" is a promise too
         return added
 
     async def _unused_ids(self, count: int) -> list[str]:
@@ -243,6 +245,7 @@ class Memories:
             new = replace(new, vector=vector)
         changed = versions.differences(old, new)
         if not changed:
+            await self._table.settle()
             return UpdateOutcome(old, ())
         await self._table.supersede([(old, new)])
         self._committed()
