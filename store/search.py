@@ -11,6 +11,7 @@ import anyio.to_thread
 
 from store.filters import Predicate, all_of, one_of
 from store.models import Hit, Memory, Vector
+from store.questions import QuestionWords
 from store.together import together
 from store.words import spelled_out
 
@@ -139,6 +140,7 @@ class Searcher:
         self._half_life_days = half_life_days
         self._hold = hold
         self._on_wanted = on_wanted
+        self._words = QuestionWords(table)
         self._selections: OrderedDict[str, _Selection] = OrderedDict()
 
     async def search(self, question: Question, embed: Embed, view: View) -> Hits:
@@ -169,7 +171,7 @@ class Searcher:
         # One after the other: side by side, on two cores, they take a sixth longer (benchmarks/latency.py).
         held = await self._newest(selection, question, view, most)
         vector = await embed(selection.version)
-        [words] = await self._table.words_of_each([spelled_out(question.text)])
+        words = await self._words.of(question.text)
         if held is None:
 
             async def embedded() -> QueryVector:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from store.models import EVERYWHERE, Hit, Memory, Scope
 from tools.budget import Shortened
@@ -27,7 +27,7 @@ class MemoryResult(BaseModel):
     created_at: str
     updated_at: str
     score: float = -1.0
-    tags: list[str] = []
+    tags: list[str] = Field(default_factory=list[str])
     version: int = 0
     occurred_at: str = ""
     expires_at: str = ""
@@ -38,8 +38,8 @@ class MemoryResult(BaseModel):
     project: str = ""
     agent_id: str = ""
     run_id: str = ""
-    metadata: dict[str, Any] = {}
-    signals: dict[str, float] = {}
+    metadata: dict[str, Any] = Field(default_factory=dict[str, Any])
+    signals: dict[str, float] = Field(default_factory=dict[str, float])
     why: str = ""
 
 
@@ -57,7 +57,7 @@ class AddedResult(BaseModel):
     event: Literal["ADD", "NONE"]
     memory_id: str
     content: str = ""
-    similar: list[SimilarResult] = []
+    similar: list[SimilarResult] = Field(default_factory=list[SimilarResult])
 
 
 class DeletedResult(BaseModel):
@@ -85,7 +85,7 @@ class SearchResults(BaseModel):
     omitted: int
     scope: ScopeResult
     notice: str
-    notes: list[str] = []
+    notes: list[str] = Field(default_factory=list[str])
 
 
 class AddResults(BaseModel):
@@ -94,7 +94,7 @@ class AddResults(BaseModel):
     results: list[AddedResult]
     scope: ScopeResult
     notice: str = ""
-    notes: list[str] = []
+    notes: list[str] = Field(default_factory=list[str])
 
 
 class UpdateResults(BaseModel):
@@ -104,7 +104,7 @@ class UpdateResults(BaseModel):
     changed: list[str]
     scope: ScopeResult
     notice: str
-    notes: list[str] = []
+    notes: list[str] = Field(default_factory=list[str])
 
 
 class DeleteResults(BaseModel):
@@ -115,7 +115,7 @@ class DeleteResults(BaseModel):
     undo: str
     scope: ScopeResult
     notice: str
-    not_found: list[str] = []
+    not_found: list[str] = Field(default_factory=list[str])
 
 
 class ListResults(BaseModel):
@@ -126,7 +126,7 @@ class ListResults(BaseModel):
     scope: ScopeResult
     notice: str
     next_cursor: str = ""
-    notes: list[str] = []
+    notes: list[str] = Field(default_factory=list[str])
 
 
 def scope_result(scope: Scope) -> ScopeResult:

@@ -202,7 +202,7 @@ async def test_a_statement_is_stored_even_if_what_is_similar_can_not_be_looked_u
     table = await Blind.open(tmp_path)
     memories = Memories(table, None, clock=utc_now, new_id=TimeOrderedIds())
     outcome = await memories.add([Draft(content="Anna lives in Graz")], Scope("default"), SOURCE)
-    assert outcome.notes == ("Stored, but what is similar could not be looked up. the index for 1 texts is gone",)
+    assert outcome.notes == ("Stored, but what is similar could not be looked up. the index for 4 texts is gone",)
     assert await table.count(filters.current()) == 1
     memories.close()
 
