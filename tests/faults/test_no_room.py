@@ -32,17 +32,19 @@ def file_size_limit(limit: int, process: int = 0) -> Generator[None]:
     if process and not hasattr(resource, "prlimit"):
         pytest.skip("the limits of another process can't be set here")
 
+    usual, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+
     def let(size: int) -> None:
         if process:
-            resource.prlimit(process, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+            resource.prlimit(process, resource.RLIMIT_FSIZE, (size, most))
         else:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
 
     let(limit)
     try:
         yield
     finally:
-        let(resource.RLIM_INFINITY)
+        let(usual)
 
 
 def failure(wire: Wire, tool: str, **arguments: Any) -> str:
