@@ -27,7 +27,6 @@ BATCH = 64
 FEW = 64
 """With so few rows to go the writers are made to wait, so that an end is reached whatever they do."""
 
-
 Progress = Callable[[int, int], None]
 """Called with how many rows are done, and how many there are."""
 
@@ -94,9 +93,8 @@ async def _to_do(handle: TableHandle, target: lancedb.AsyncTable) -> tuple[list[
     with translated("embed the store anew"):
         done = await _ends(target)
     # A row never changes, but that it ends when the next version comes.
-    return sorted(one for one, end in there.items() if done.get(one, _ABSENT) != end), sorted(
-        done.keys() - there.keys()
-    )
+    to_do = sorted(row_id for row_id, end in there.items() if done.get(row_id, _ABSENT) != end)
+    return to_do, sorted(done.keys() - there.keys())
 
 
 _ABSENT = object()
