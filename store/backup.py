@@ -7,9 +7,12 @@ as nobody removes any, whatever is written meanwhile. Beside the table they are 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import json
+import lzma
 import os
 import shutil
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -144,6 +147,13 @@ async def _readable_rows(table: lancedb.AsyncTable) -> int:
     return sum([batch.num_rows async for batch in batches])
 
 
+_NO_ARCHIVE = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError),
+    *(KeyError, IndexError, ValueError, TypeError, OverflowError, RuntimeError),
+)
+"""What reading a damaged archive raises, beside OSError, which `translated` knows."""
+
+
 def _unpack(file: Path, place: Path) -> About:
     try:
         with zipfile.ZipFile(file) as archive:
@@ -159,7 +169,7 @@ def _unpack(file: Path, place: Path) -> About:
                 archive.extract(name, place)  # checks what it reads against the archive's checksums
     except FileNotFoundError:
         raise NotFoundError(f"There is no file {file}, and no kept state of this name.") from None
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError) as error:
+    except _NO_ARCHIVE as error:
         raise CorruptionError(f"{file} is no whole backup of Souvenir: {error}. Nothing was changed.") from error
     return about
 

@@ -132,6 +132,23 @@ async def test_what_is_no_backup_is_refused_and_nothing_changes(filled: MemoryTa
     assert filled.upkeep.tables() == tables.Tables()
 
 
+async def test_a_backup_with_any_byte_changed_is_refused_or_whole(filled: MemoryTable, tmp_path: Path) -> None:
+    await backup.create(filled.handle, tmp_path / "good.zip")
+    good = (tmp_path / "good.zip").read_bytes()
+    before = await filled.find("row_id != ''")
+    refused = 0
+    for place in range(0, len(good), len(good) // 60):
+        changed = bytearray(good)
+        changed[place] ^= 0xFF
+        (tmp_path / "changed.zip").write_bytes(changed)
+        try:
+            await backup.restore(filled.handle, str(tmp_path / "changed.zip"))
+        except StoreError:  # of which CorruptionError is one
+            refused += 1
+        assert await filled.find("row_id != ''") == before
+    assert refused > 40
+
+
 async def test_snapshots_take_no_room_and_rotate(filled: MemoryTable) -> None:
     names = [await backup.snapshot(filled.handle, "import") for _ in range(5)]
     assert [one.table for one in filled.upkeep.tables().kept] == names[-tables.SNAPSHOTS_KEPT :]
