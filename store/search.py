@@ -34,11 +34,12 @@ HELD_CHANGES = 1_000
 KEPT_SELECTIONS = 1_000
 """Of so many selections it is remembered how many rows they have."""
 
-NEAREST_FOUND, MATCHING_FOUND = 50, 100
+NEAREST_FOUND, MATCHING_FOUND = 50, 60
 """How many rows the index of vectors and that of words contribute: to read one takes 0.04 ms (benchmarks/scale.py)."""
 
-NEIGHBOURS_FOUND = 20
-"""How many of these may be similar to a statement that is being stored."""
+NEIGHBOURS_FOUND, NEIGHBOURS_PROBED = 20, 32
+"""How many of these may be similar to a statement that is being stored, and in how many partitions they are looked for:
+a third of a search's, because what says nearly the same lies in the nearest ones."""
 
 LONGEST_CONVERSATION = 5_000
 """Memories in the conversations of strong candidates; where there are more, nothing is lent."""
@@ -235,12 +236,15 @@ class Searcher:
         version, table_rows, _ = await self._table.version_and_rows()
         held = HeldRows(await self._table.dimension(), await self._table.count(view.visible))
         async for rows in self._table.all_rows(view.visible):
+            if rows.vectors.shape[1] != held.dimension:  # the first model has just been chosen
+                return await self._read(selection, view)
             words = await self._table.words_of_each(rows.texts())
             # Not on the event loop: a thousand rows take 3 ms.
             await anyio.to_thread.run_sync(held.append, rows, words)
         selection.held = held
         selection.version, selection.table_rows, selection.total = version, table_rows, len(held)
         self._make_room(selection)
+        return None
 
     async def _brought_up(self, selection: _Selection, held: "HeldRows", view: View) -> bool:
         """Bring held rows up to the newest commit, or a later one; False if they have to be read again."""
@@ -249,6 +253,8 @@ class Searcher:
             return True
         if selection.table_rows + new != table_rows:
             return False  # rows were erased, which leaves no trace of its own
+        if await self._table.dimension() != held.dimension:
+            return False
         changed = await self._table.changed_since(selection.version, view.visible, HELD_CHANGES)
         if changed is None or changed.visible.vectors.shape[1] != held.dimension:
             return False
@@ -304,7 +310,7 @@ class Searcher:
             )
 
         if view.nearest_alone and (query := await embed()).vector is not None:
-            found = await table.nearest(query.vector, view.visible, NEIGHBOURS_FOUND)
+            found = await table.nearest(query.vector, view.visible, NEIGHBOURS_FOUND, probes=NEIGHBOURS_PROBED)
             # How many there were at the last search will do: it makes words weigh a little more or less.
             visible = await count() if selection.total is None else selection.total
             return await _ranked_candidates(table, question, query, found, visible, view, ageing)

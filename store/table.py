@@ -10,13 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self, cast
 
+import anyio
+import lancedb
 import pyarrow as pa
 from lancedb.query import ColumnOrdering, MatchQuery
 
 from store import found, schema
 from store.creation import PROBED_PARTITIONS, TEXT_COLUMN
 from store.durability import Durability
-from store.errors import ConflictError
+from store.errors import ConflictError, SchemaError
 from store.filters import Order, Predicate
 from store.found import Changes, FoundRows, found_rows
 from store.handle import TableHandle
@@ -24,6 +26,8 @@ from store.models import Fingerprint, Memory, Vector
 from store.upkeep import Upkeep
 
 _BATCH = 1_000  # the words of so many rows take 10 MB for a moment
+
+_ADOPTING_SECONDS = 5.0
 
 
 class MemoryTable:
@@ -160,11 +164,20 @@ class MemoryTable:
         async with self._handle.reading("read") as table:
             return await table.count_rows(predicate or None)
 
-    async def nearest(self, vector: Vector, predicate: Predicate, limit: int) -> FoundRows:
-        """Return the rows nearest by cosine among those that match (a prefilter)."""
+    async def nearest(
+        self, vector: Vector, predicate: Predicate, limit: int, *, probes: int = PROBED_PARTITIONS
+    ) -> FoundRows:
+        """Return the rows nearest by cosine among those that match (a prefilter).
+
+        Args:
+            vector: What they are to be near to.
+            predicate: What they have to match.
+            limit: How many at most.
+            probes: In how many partitions of the index to look.
+        """
         async with self._handle.reading("search") as table:
             query = table.query().nearest_to(list(vector)).distance_type("cosine").where(predicate)
-            query = query.nprobes(PROBED_PARTITIONS).select([*found.COLUMNS, "_distance"])
+            query = query.nprobes(probes).select([*found.COLUMNS, "_distance"])
             return found_rows(await query.limit(limit).to_arrow())
 
     async def matching(self, text: str, predicate: Predicate, limit: int) -> FoundRows:
@@ -243,12 +256,12 @@ class MemoryTable:
     async def dimension(self) -> int:
         """Return how many numbers a vector of this table has."""
         async with self._handle.reading("read") as table:
-            return schema.dimension(await table.schema())
+            return schema.dimension(await _whole_schema(table))
 
     async def fingerprint(self) -> Fingerprint | None:
         """Return which model made the table's vectors, None if it holds none yet."""
         async with self._handle.reading("read") as table:
-            return schema.fingerprint(await table.schema())
+            return schema.fingerprint(await _whole_schema(table))
 
     async def adopt(self, fingerprint: Fingerprint) -> None:
         """Fix whose vectors this table holds from now on. Call it under `writing()`, only while it holds none."""
@@ -259,3 +272,13 @@ class MemoryTable:
                 await table.drop_columns(["vector"])
                 await table.add_columns(schema.vector_field(fingerprint.dimension))
             await table.update_field_metadata({"path": "vector", "metadata": schema.fingerprint_metadata(fingerprint)})
+
+
+async def _whole_schema(table: lancedb.AsyncTable) -> pa.Schema:
+    """Return the schema once it has vectors: for a moment, `adopt` takes their column out to put in another one."""
+    deadline = anyio.current_time() + _ADOPTING_SECONDS
+    while "vector" not in (found := await table.schema()).names:
+        if anyio.current_time() > deadline:
+            raise SchemaError("The table has no column of vectors. Restart this server: opening the store mends that.")
+        await anyio.sleep(0.005)
+    return found

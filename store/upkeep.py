@@ -13,15 +13,22 @@ from typing import Any, cast
 import lancedb
 
 from store import filters, schema, tables
-from store.creation import make_vector_index, missing_indexes, rows_without_index, vector_index_to_make
+from store.creation import (
+    make_vector_index,
+    missing_indexes,
+    rows_without_index,
+    vector_index_to_make,
+    vectors_without_index,
+)
 from store.errors import StoreError
 from store.handle import TableHandle
 from store.models import Failures, TableStats
 
-MANY_FRAGMENTS, MOST_FRAGMENTS = 32, 100
-ROWS_PER_FRAGMENT = 200
-"""A hundred single-row commits make a search by index ten times as slow until they are compacted (lancedb 0.40). To
-compact a table rewrites all of it up to a million rows, so that larger ones wait for more of them."""
+MANY_FRAGMENTS, MOST_FRAGMENTS = 32, 200
+ROWS_PER_FRAGMENT, ROWS_PER_FRAGMENT_BEYOND = 200, 5_000
+"""Each single-row commit makes a search by index 0.1 ms longer until it is compacted (lancedb 0.40). To compact a
+table rewrites all of it up to a million rows, so that larger ones wait for more of them: 32 up to 6,400 rows, 100 from
+20,000, and 200 from a million."""
 
 MANY_WITHOUT_INDEX = 5_000
 
@@ -40,6 +47,7 @@ class Upkeep:
 
     def __init__(self, handle: TableHandle) -> None:
         self._handle = handle
+        self._taken_in = False
 
     async def stats(self) -> TableStats:
         """Return counts over the whole table, of all users."""
@@ -54,14 +62,13 @@ class Upkeep:
                 .select({"type": "type", "deleted": "deleted_at IS NOT NULL", "pending": "vector IS NULL"})
                 .to_arrow()
             )
+        groups = rows.group_by(rows.column_names).aggregate([([], "count_all")]).to_pylist()
+        live = [one for one in groups if not one["deleted"]]
+        deleted = sum(one["count_all"] for one in groups) - sum(one["count_all"] for one in live)
+        pending = sum(one["count_all"] for one in live if one["pending"])
         by_type: dict[str, int] = {}
-        deleted = pending = 0
-        for row in rows.to_pylist():
-            if row["deleted"]:
-                deleted += 1
-                continue
-            pending += bool(row["pending"])
-            by_type[row["type"]] = by_type.get(row["type"], 0) + 1
+        for one in live:
+            by_type[one["type"]] = by_type.get(one["type"], 0) + one["count_all"]
         return TableStats(
             memories=sum(by_type.values()),
             deleted=deleted,
@@ -89,9 +96,8 @@ class Upkeep:
         """Whether `compact` would help: many small files, rows outside an index, a missing index, old versions."""
         async with self._handle.reading("read") as table:
             storage = await _storage(table)
-            many = min(MOST_FRAGMENTS, max(MANY_FRAGMENTS, storage["num_rows"] // ROWS_PER_FRAGMENT))
             return (
-                storage["fragment_stats"]["num_fragments"] >= many
+                storage["fragment_stats"]["num_fragments"] >= many_fragments(storage["num_rows"])
                 or await rows_without_index(table) >= MANY_WITHOUT_INDEX
                 or await vector_index_to_make(table) > 0
                 or self._many_old_versions()
@@ -127,6 +133,7 @@ class Upkeep:
                     # for the fraction of a second that this takes.
                     async with self._handle.writing():
                         await self._optimize()
+                await self._make_vector_index()
             return free
 
     async def repair(self) -> None:
@@ -137,11 +144,18 @@ class Upkeep:
             await self._handle.remake_indexes()
             async with self._handle.writing():
                 await self._optimize()
+            await self._make_vector_index()
 
     async def _optimize(self) -> None:
         async with self._handle.committing("compact") as table:
+            self._taken_in = await vectors_without_index(table) > 0
             await table.optimize(cleanup_older_than=KEEP_OLD_VERSIONS)
-            if partitions := await vector_index_to_make(table):
+
+    async def _make_vector_index(self) -> None:
+        async with self._handle.reading("make the index of vectors") as table:
+            partitions = await vector_index_to_make(table, taken_in=self._taken_in)
+        if partitions:
+            async with self._handle.committing("make the index of vectors") as table:
                 await make_vector_index(table, partitions)
 
     # What failed
@@ -169,6 +183,13 @@ class Upkeep:
     @property
     def _note(self) -> Path:
         return self._handle.folder / _FAILURES
+
+
+def many_fragments(rows: int) -> int:
+    """Return from how many fragments on a table of so many rows is to be compacted."""
+    return min(
+        MOST_FRAGMENTS, max(MANY_FRAGMENTS, min(100, rows // ROWS_PER_FRAGMENT), rows // ROWS_PER_FRAGMENT_BEYOND)
+    )
 
 
 async def _storage(table: lancedb.AsyncTable) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import lancedb
 import pyarrow as pa
 import pytest
 
-from store import filters
+from store import filters, schema
 from store.errors import ConflictError, SchemaError, StoreError
 from store.filters import equals
 from store.models import Fingerprint, Memory
@@ -109,6 +109,29 @@ async def test_adopting_a_model_of_another_dimension_replaces_the_empty_column(t
     assert [one.memory_id for one in (await table.nearest(axis(3, 8), filters.current(), 5)).memories] == ["2"]
     assert [one.memory_id for one in (await table.matching("before", filters.current(), 5)).memories] == ["1"]
     assert (await table.upkeep.stats()).missing_indexes == ()
+
+
+async def test_who_reads_while_the_column_is_replaced_waits_for_the_new_one(table: MemoryTable) -> None:
+    model = Fingerprint("openai", "large", 8)
+    other = await MemoryTable.open(table.folder)
+    seen: set[int] = set()
+
+    async def read() -> None:
+        while 8 not in seen:
+            seen.add(await other.dimension())
+            await other.fingerprint()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(read)
+        await anyio.sleep(0.01)
+        async with table.writing(), table.handle.committing("test") as opened:  # `adopt`, with a pause in between
+            await opened.drop_columns(["vector"])
+            await anyio.sleep(0.1)
+            await opened.add_columns(schema.vector_field(8))
+        async with table.writing():
+            await table.adopt(model)
+    assert seen == {schema.DEFAULT_DIMENSION, 8}
+    other.close()
 
 
 async def test_a_table_whose_column_was_being_replaced_when_its_process_died_is_completed(table: MemoryTable) -> None:

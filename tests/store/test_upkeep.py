@@ -1,11 +1,14 @@
 """Upkeep merges files and removes old versions when nobody needs them any more, and not before."""
 
+import re
 from datetime import timedelta
 
 import anyio
+import numpy as np
 import pytest
 
-from store import filters, upkeep
+from store import creation, filters, upkeep
+from store.filters import equals
 from store.table import MemoryTable
 from tests.builders import memory
 
@@ -67,3 +70,39 @@ async def test_two_processes_do_not_maintain_at_once(table: MemoryTable) -> None
         assert not await other.upkeep.compact()
     assert await other.upkeep.compact()
     other.close()
+
+
+@pytest.mark.parametrize("retrained", [1_000, 10**9])
+async def test_the_index_of_vectors_takes_in_new_rows_and_large_ones_are_made_anew_then(
+    table: MemoryTable, monkeypatch: pytest.MonkeyPatch, retrained: int
+) -> None:
+    for name, value in {"INDEXED_VECTORS": 1_000, "ROWS_PER_PARTITION": 100, "RETRAINED": retrained}.items():
+        monkeypatch.setattr(creation, name, value)
+    chance = np.random.default_rng(1)
+
+    async def insert(prefix: str, count: int) -> None:
+        vectors = chance.normal(size=(count, 384))
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        await table.insert([memory(f"{prefix}{n}", vector=one.tolist()) for n, one in enumerate(vectors)])
+
+    async def partitions() -> str:
+        async with table.handle.reading("test") as opened:
+            query = opened.query().nearest_to([1.0] * 384).distance_type("cosine").nprobes(1_000)
+            [ranked] = re.findall(r"partitions_ranked=(\d+)", await query.limit(1).analyze_plan())
+        return ranked
+
+    async def found() -> set[str]:
+        probe = await table.find(equals("memory_id", "new5"), with_vectors=True)
+        nearest = await table.nearest(probe[0].vector or [], filters.current(), 1)
+        return {one.memory_id for one in nearest.memories}
+
+    await insert("old", 2_000)
+    await table.upkeep.compact()
+    assert await partitions() == "20"
+    await insert("new", 50)
+    assert await found() == {"new5"}
+    assert await table.upkeep.compact()
+    assert await found() == {"new5"}
+    assert (await partitions() == "20") == (retrained == 1_000)  # Lance by itself joins them into few
+    await table.upkeep.compact()
+    assert not await table.upkeep.is_due()
