@@ -1,10 +1,11 @@
 """The MCP server: five tools, three resources, three prompts, on memories that are opened when first needed."""
 
+from collections.abc import Sequence
 from contextvars import ContextVar
 from importlib.metadata import version
 from typing import Any
 
-from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
 from mcp.server.mcpserver import MCPServer
 
 from store.models import Scope, Source
@@ -24,8 +25,16 @@ _request: ContextVar[ServerRequestContext[Any, Any]] = ContextVar("request")
 """The request being served: the SDK hands it to tools and templates, but not to resources of a fixed address."""
 
 
-def build_server(access: Access, *, log_level: str = "WARNING") -> MCPServer:
-    """Return the server. It answers `initialize` and the lists at once, whether or not the memories are open yet."""
+def build_server(
+    access: Access, *, log_level: str = "WARNING", middleware: Sequence[ServerMiddleware[Any]] = ()
+) -> MCPServer:
+    """Return the server. It answers `initialize` and the lists at once, whether or not the memories are open yet.
+
+    Args:
+        access: What it works with.
+        log_level: What is logged.
+        middleware: What each request passes through; `current_request` tells it which one that is.
+    """
     server: MCPServer = MCPServer(
         name="souvenir",
         title="Souvenir",
@@ -39,7 +48,7 @@ def build_server(access: Access, *, log_level: str = "WARNING") -> MCPServer:
             list_tool(access),
         ],
         subscriptions=False,  # no change notifications are sent
-        middleware=[_remember_request],
+        middleware=[_remember_request, *middleware],
         log_level=log_level,  # pyright: ignore[reportArgumentType] - checked by Settings
     )
     add_resources(server, access)
@@ -55,13 +64,22 @@ async def _remember_request(ctx: ServerRequestContext[Any, Any], call_next: Call
         _request.reset(token)
 
 
-def local_caller(defaults: Scope, transport: str) -> Caller:
-    """Return who calls over a local transport: the configured user, through the client that introduced itself."""
-    parameters = _request.get().session.client_params
+def current_request() -> ServerRequestContext[Any, Any]:
+    """Return the request being served."""
+    return _request.get()
+
+
+def source_of_request(transport: str) -> Source:
+    """Return where the request being served comes from: the client that introduced itself, by this transport."""
+    parameters = current_request().session.client_params
     client = parameters.client_info if parameters else None
-    source = Source(
+    return Source(
         client=client.name if client else "",
         client_version=client.version if client else "",
         transport=transport,
     )
-    return Caller(defaults, source)
+
+
+def local_caller(defaults: Scope, transport: str) -> Caller:
+    """Return who calls over a local transport: the configured user, through the client that introduced itself."""
+    return Caller(defaults, source_of_request(transport))

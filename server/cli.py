@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from server import commands, whole_store
+from server import commands, token_commands, whole_store
 from server.commands import AsJson
 from server.desk import Desk, fail, loaded_settings, run
 
@@ -36,12 +36,14 @@ def options(
 def serve(
     legacy: Annotated[bool, typer.Option(help="Serve only the handshake protocol, over stdio.")] = False,
     http: Annotated[bool, typer.Option("--http", help="Serve over HTTP: /mcp, and /sse for older clients.")] = False,
-    host: Annotated[str, typer.Option(help="Where to listen; an address of this machine alone.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Where to listen; others than this machine need a credential.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65_535)] = 8765,
 ) -> None:
     """Serve MCP over stdin and stdout, as souvenir-mcp does, or over HTTP."""
     if http:
-        from server.http import run as serve_http
+        from server.http.serving import run as serve_http
         from store.errors import SouvenirError
 
         settings = loaded_settings().settings
@@ -65,6 +67,7 @@ def demo() -> None:
 
 commands.register(app)
 whole_store.register(app)
+token_commands.register(app)
 
 
 @app.command()

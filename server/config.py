@@ -1,6 +1,7 @@
 """All settings: the only reader of the environment and of the configuration file."""
 
 import difflib
+import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping
@@ -74,6 +75,35 @@ class Settings(BaseModel):
         description="Serve only the handshake protocol over stdio, for clients that send `server/discover` and "
         "`initialize` both.",
     )
+    public_url: str = Field(
+        "",
+        description="Where others reach the HTTP server, such as `https://memory.example.com`. Each call needs a "
+        "credential then, wherever it listens.",
+    )
+    tokens: str = Field(
+        "", description="File of the bearer tokens' hashes; empty: `tokens.json` in the store's folder."
+    )
+    oauth_issuer: str = Field(
+        "",
+        description="Authorization server whose signed tokens let in, as it stands in them. Needs a public URL.",
+    )
+    oauth_audience: str = Field(
+        "",
+        description="For whom these tokens have to be made out; empty: the public URL, alone or with `/mcp` or `/sse`.",
+    )
+    oauth_keys: str = Field("", description="Where the issuer's keys are (JWKS); empty: where its metadata say.")
+    oauth_user: str = Field("sub", min_length=1, description="Claim of these tokens that names the user.")
+    trusted_proxies: str = Field(
+        "",
+        description="Addresses of proxies in front of the HTTP server, such as `10.0.0.2, 10.1.0.0/16`, whose word on "
+        "who calls is taken. Each call needs a credential then.",
+    )
+    quota_memories: int = Field(0, ge=0, description="Memories that one user may have; 0: any number.")
+    quota_bytes: int = Field(
+        0, ge=0, description="Bytes of text that one user may have, earlier versions included; 0: any number."
+    )
+    quota_calls: int = Field(0, ge=0, description="Calls over HTTP that one user may make a minute; 0: any number.")
+    call_timeout: float = Field(60.0, gt=0, le=3_600, description="Seconds that one call over HTTP may take.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "WARNING", description="What is logged to stderr. Memories' texts are logged at `DEBUG` at most."
     )
@@ -87,6 +117,31 @@ class Settings(BaseModel):
             raise ValueError("object storage is not supported by this version; name a folder")
         # Absolute, because a client may start the server in any folder; and LanceDB takes "db..." for a cloud address.
         return _path(text).absolute()
+
+    @field_validator("public_url", "oauth_issuer", "oauth_keys")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        """Take an address that clients and issuers know each other by: of HTTP, with a host, without extras."""
+        parts = urlsplit(value)
+        sound = parts.scheme in ("http", "https") and parts.hostname and not parts.fragment and "@" not in parts.netloc
+        if value and not sound:
+            raise ValueError("pass an address such as https://memory.example.com")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _origin(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.path.strip("/") or parts.query:
+            raise ValueError("pass scheme, host and port alone, such as https://memory.example.com")
+        return value.rstrip("/")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for one in filter(None, (part.strip() for part in value.split(","))):
+            ipaddress.ip_network(one, strict=False)  # its ValueError says what is wrong
+        return value
 
     @field_validator("openai_base_url")
     @classmethod
@@ -109,6 +164,11 @@ class Settings(BaseModel):
     @classmethod
     def _capitals(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
+
+    @property
+    def tokens_file(self) -> Path:
+        """Where the bearer tokens' hashes are."""
+        return _path(self.tokens).absolute() if self.tokens else self.store / "tokens.json"
 
 
 def _path(text: str) -> Path:

@@ -16,6 +16,7 @@ from store.errors import ConfigError
 from store.ids import TimeOrderedIds
 from store.reranker import choose_reranker
 from tools.memories import Memories
+from tools.quota import Quota
 
 
 def prepare_folder(folder: Path) -> None:
@@ -84,6 +85,7 @@ async def open_memories(settings: Settings, *, patient: bool = False) -> Memorie
         min_score=settings.min_score,
         half_life_days=settings.recency_half_life,
         reranker=reranker,
+        quota=Quota(settings.quota_memories, settings.quota_bytes),
     )
 
 

@@ -19,7 +19,7 @@ from store import found, schema
 from store.creation import PROBED_PARTITIONS, TEXT_COLUMN
 from store.durability import Durability
 from store.errors import ConflictError, SchemaError
-from store.filters import Order, Predicate
+from store.filters import Order, Predicate, all_of
 from store.found import Changes, FoundRows, found_rows
 from store.handle import TableHandle
 from store.models import Fingerprint, Memory, Vector
@@ -131,6 +131,27 @@ class MemoryTable:
                 version = await table.version()
                 if version == before:  # nobody committed in between
                     return offset + version, rows, new
+
+    async def bytes_since(self, version: int, counted: int, predicate: Predicate) -> tuple[int, int]:
+        """Count the bytes of texts: content and metadata, of all versions that match.
+
+        Args:
+            version: As of which commit they were counted before; -1 for never.
+            counted: What was counted then.
+            predicate: What to count.
+
+        Returns:
+            The number of the newest commit, and the bytes as of it.
+        """
+        async with self._handle.reading("read") as table:
+            offset, newest = self._handle.offset, await table.version()
+            if version > offset:
+                predicate = all_of(f"_row_created_at_version > {version - offset}", predicate)
+            else:  # another table has become the current one: something was erased
+                counted = 0
+            query = table.query().where(predicate).select({"size": "octet_length(content) + octet_length(metadata)"})
+            sizes = await query.to_arrow()
+        return offset + newest, counted + sum(cast("list[int]", sizes.column("size").to_pylist()))
 
     async def find(
         self,

@@ -14,12 +14,14 @@ from tools.memories import Memories
 class Caller:
     """One connected client: where its calls land unless an argument says otherwise.
 
-    `user_is_fixed` where a credential said who the user is: no argument can name another one then.
+    `user_is_fixed` where a credential said who the user is: no argument can name another one then. `project_is_fixed`
+    where it is for one project alone: what is shared by all projects can be read, nothing of another one.
     """
 
     defaults: Scope
     source: Source
     user_is_fixed: bool = False
+    project_is_fixed: bool = False
 
     def scope(self, user_id: str, project: str, agent_id: str, run_id: str) -> Scope:
         """Return the scope of one call; empty arguments take the defaults.
@@ -29,7 +31,7 @@ class Caller:
         """
         return Scope(
             user_id=self._user(user_id),
-            project=guards.name("project", project) or self.defaults.project,
+            project=self._project(project) or self.defaults.project,
             agent_id=guards.name("agent_id", agent_id) or self.defaults.agent_id,
             run_id=guards.name("run_id", run_id) or self.defaults.run_id,
         )
@@ -42,7 +44,7 @@ class Caller:
         """
         return Scope(
             user_id=self._user(user_id),
-            project=guards.name("project", project) or EVERYWHERE,
+            project=self._project(project) or (self.defaults.project if self.project_is_fixed else EVERYWHERE),
             agent_id=guards.name("agent_id", agent_id) or EVERYWHERE,
             run_id=guards.name("run_id", run_id),
         )
@@ -52,6 +54,14 @@ class Caller:
         if self.user_is_fixed and user != self.defaults.user_id:
             raise InvalidRequestError("user_id comes from your credential here. Leave the argument empty.")
         return user
+
+    def _project(self, named: str) -> str:
+        project = guards.name("project", named)
+        if self.project_is_fixed and project not in ("", self.defaults.project):
+            raise InvalidRequestError(
+                f"Your credential is for the project {self.defaults.project!r} alone. Leave project empty."
+            )
+        return project
 
 
 @dataclass(frozen=True, slots=True)

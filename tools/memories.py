@@ -33,6 +33,7 @@ from tools.outcomes import (
     Stats,
     UpdateOutcome,
 )
+from tools.quota import NO_QUOTA, Quota, QuotaKeeper
 from tools.recall import EVERYTHING, IMPORTANT_FIRST, SIMILAR_COUNT, Recall
 from tools.times import written
 
@@ -59,8 +60,10 @@ class Memories:
         min_score: float = DEFAULT_MIN_SCORE,
         half_life_days: float = 0.0,
         reranker: Reranker | None = None,
+        quota: Quota = NO_QUOTA,
     ) -> None:
         self._table = table
+        self._quota = QuotaKeeper(table, quota)
         self._vectors = Vectors(table, embedder)
         self.keeping = Keeping(table, clock)
         self._embedder_name = embedder.name if embedder else "none"
@@ -139,6 +142,7 @@ class Memories:
             else:
                 added.append(Added("NONE", same))
         if fresh := [one.memory for one in added if one.event == "ADD"]:
+            await self._quota.admit(fresh, more=len(fresh))
             await self._table.insert(fresh)
             self._committed()
         else:
@@ -247,6 +251,7 @@ class Memories:
         if not changed:
             await self._table.settle()
             return UpdateOutcome(old, ())
+        await self._quota.admit([new], more=1 if old.deleted_at else 0)
         await self._table.supersede([(old, new)])
         self._committed()
         return UpdateOutcome(new, changed)
@@ -291,7 +296,7 @@ class Memories:
             else filters.visible(scope, self._clock()),
             selection.predicate(),
         )
-        rest = all_of(matching, paging.remainder(cursor, sort))
+        rest = all_of(matching, paging.remainder(cursor, sort, scope.user_id))
         found, total = await together(
             lambda: self._table.find(rest, order=[paging.order_of(sort)], limit=limit + 1),
             lambda: self._table.count(matching),

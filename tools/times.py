@@ -7,6 +7,7 @@ from store.errors import InvalidRequestError
 
 _AGE = re.compile(r"(\d{1,6})\s*(h|d|w|mo|y)", re.IGNORECASE)
 _DAYS = {"h": 1 / 24, "d": 1.0, "w": 7.0, "mo": 30.0, "y": 365.0}
+_LONGEST = timedelta(days=36_500)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 FORMATS = "an ISO date or time (2026-05-08, 2026-05-08T14:30:00Z)"
@@ -38,7 +39,7 @@ def bound(field: str, text: str, now: datetime, *, end: bool = False) -> datetim
     age = _AGE.fullmatch(text.strip())
     try:
         if age:
-            return now - timedelta(days=int(age[1]) * _DAYS[age[2].lower()])
+            return now - _length(age)
         parsed = moment(field, text)
         if parsed and end and _DATE.fullmatch(text.strip()):
             return parsed + timedelta(days=1)
@@ -49,6 +50,27 @@ def bound(field: str, text: str, now: datetime, *, end: bool = False) -> datetim
     except OverflowError:
         raise InvalidRequestError(f"{field} is {text[:40]!r}, which lies too far from now.") from None
     return parsed
+
+
+def lifetime(field: str, text: str) -> timedelta | None:
+    """Return a length of time written like an age (`24h`, `90d`, `2w`, `3mo`, `1y`), None for an empty text.
+
+    Raises:
+        InvalidRequestError: It is none, or no time at all.
+    """
+    age = _AGE.fullmatch(text.strip())
+    if not text.strip():
+        return None
+    length = _length(age) if age else timedelta()
+    if not timedelta() < length <= _LONGEST:
+        raise InvalidRequestError(
+            f"{field} is {text[:40]!r}. Pass a length of time such as 24h, 90d or 1y, up to 100y."
+        )
+    return length
+
+
+def _length(age: re.Match[str]) -> timedelta:
+    return timedelta(days=int(age[1]) * _DAYS[age[2].lower()])
 
 
 def written(at: datetime | None) -> str:

@@ -3,81 +3,25 @@
 import json
 import os
 import signal
-import socket
 import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Generator
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
 from mcp import Client
 from mcp.client.sse import sse_client
 
-from server.http import is_loopback
+from server.http.app import is_loopback
 from tests.conftest import Era
+from tests.e2e.web import SOUVENIR, Served, called, serving
 from tests.e2e.wire import initialized
-
-
-@dataclass
-class Served:
-    """A server process, and where it listens."""
-
-    process: subprocess.Popen[str]
-    url: str
-
-    def get(self, path: str, **headers: str) -> tuple[int, str]:
-        """Return the status and the body of a GET request."""
-        request = urllib.request.Request(self.url + path, headers=headers)  # noqa: S310 - loopback
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @pytest.fixture
 def served(tmp_path: Path) -> Generator[Served]:
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-c", "from server.cli import main; main()", "serve", "--http", "--port", str(port)],
-        env=os.environ | {"SOUVENIR_STORE": str(tmp_path), "SOUVENIR_EMBEDDER": "hashing"},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    server = Served(process, f"http://127.0.0.1:{port}")
-    deadline = time.monotonic() + 30
-    while True:
-        with suppress(OSError):
-            if server.get("/health")[0] == 200:
-                break
-        assert process.poll() is None, process.stderr.read() if process.stderr else ""
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    yield server
-    process.kill()
-    process.wait()
-    if process.stderr:
-        process.stderr.close()
-
-
-async def called(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
-    result = await client.call_tool(tool, arguments)
-    assert not result.is_error, result
-    assert result.structured_content is not None
-    return result.structured_content
+    with serving(tmp_path) as server:
+        yield server
 
 
 async def test_streamable_http_serves_both_eras(served: Served, era: Era, tmp_path: Path) -> None:
@@ -140,7 +84,7 @@ def test_what_is_loopback(host: str, expected: bool) -> None:
 
 def test_an_address_that_others_can_reach_is_refused_in_words(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-P", "-c", "from server.cli import main; main()", "serve", "--http", "--host", "0.0.0.0"],  # noqa: S104
+        [*SOUVENIR, "serve", "--http", "--host", "0.0.0.0"],  # noqa: S104
         env=os.environ | {"SOUVENIR_STORE": str(tmp_path)},
         capture_output=True,
         text=True,
@@ -148,4 +92,4 @@ def test_an_address_that_others_can_reach_is_refused_in_words(tmp_path: Path) ->
         check=False,
     )
     assert done.returncode == 2
-    assert "which other machines can reach" in done.stderr
+    assert "there is no way to tell who calls" in " ".join(done.stderr.split())

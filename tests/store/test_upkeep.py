@@ -1,3 +1,5 @@
+# LanceDB is only partly typed.
+# pyright: reportUnknownMemberType=false
 """Upkeep merges files and removes old versions when nobody needs them any more, and not before."""
 
 import re
