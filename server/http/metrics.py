@@ -40,7 +40,7 @@ class Metrics:
             "souvenir_call_errors", "Calls of a tool that were answered with an error.", ["tool"], registry=registry
         )
         self._refused = Counter("souvenir_refused", "Calls over a quota, or too long.", ["reason"], registry=registry)
-        for tool in tools:
+        for tool in sorted(tools):
             for counted in (self._seconds, self._calls, self._errors):
                 counted.labels(tool)
         self._size = {

@@ -48,7 +48,7 @@ def test_every_command_and_tool_stands_in_the_readme() -> None:
         command.name or (command.callback.__name__ if command.callback else "") for command in app.registered_commands
     ]
     names += [group.name or "" for group in app.registered_groups]
-    assert len(names) == 17
+    assert len(names) == 18
     for name in names:
         assert f"`souvenir {name}" in README, name
     for tool in ("search_memory", "add_memory", "update_memory", "delete_memory", "list_memories"):

@@ -1,5 +1,6 @@
 """The use cases where the protocol does not matter: degraded embedders, maintenance, cancelled calls, many tasks."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -202,7 +203,8 @@ async def test_a_statement_is_stored_even_if_what_is_similar_can_not_be_looked_u
     table = await Blind.open(tmp_path)
     memories = Memories(table, None, clock=utc_now, new_id=TimeOrderedIds())
     outcome = await memories.add([Draft(content="Anna lives in Graz")], Scope("default"), SOURCE)
-    assert outcome.notes == ("Stored, but what is similar could not be looked up. the index for 4 texts is gone",)
+    [note] = outcome.notes
+    assert re.fullmatch(r"Stored, but what is similar could not be looked up\. the index for \d texts is gone", note)
     assert await table.count(filters.current()) == 1
     memories.close()
 
