@@ -39,6 +39,12 @@ def test_the_block_for_claude_desktop_stands_by_line_30_and_is_the_example() -> 
     assert (shown["command"], shown["args"]) == (example()["command"], example()["args"])
 
 
+def test_the_example_and_the_readme_show_http_too() -> None:
+    servers = json.loads((ROOT / "claude_desktop_config.example.json").read_text("utf-8"))["mcpServers"]
+    assert [one["url"] for one in servers.values() if "url" in one] == ["http://127.0.0.1:8765/mcp"]
+    assert '"url": "http://127.0.0.1:8765/mcp"' in README.split("## Over the network")[1]
+
+
 def test_every_setting_stands_in_the_readme_as_generated() -> None:
     assert settings_table() in README
 
