@@ -15,7 +15,12 @@ def p50(values: Sequence[float]) -> float:
 
 def p95(values: Sequence[float]) -> float:
     """Return the 95th percentile, the nearest measured value."""
-    return sorted(values)[min(len(values) - 1, round(0.95 * len(values)))]
+    return quantile(values, 0.95)
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """Return what so large a share of the values is below, in [0, 1]: the nearest measured value."""
+    return sorted(values)[min(len(values) - 1, round(share * len(values)))]
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

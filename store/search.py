@@ -209,6 +209,8 @@ class Searcher:
             return None
         async with selection.reading:  # one brings them up, the others wait for it
             held = selection.held
+            if held is not None and selection.version >= version and held.valid_at(now):
+                return held  # somebody else has, as of a commit that is no older than this question
             if held is not None and held.valid_at(now) and await self._brought_up(selection, held, view):
                 return held
             selection.held = None

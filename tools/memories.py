@@ -17,12 +17,11 @@ from store.models import Memory, Scope, Source, Vector
 from store.reranker import Reranker
 from store.search import DEFAULT_MIN_SCORE
 from store.together import together
-from store.vectors import Embedded, Vectors
+from store.vectors import Vectors
 from tools import notes, paging, versions
-from tools.guards import content_hash
+from tools.adding import Adding
 from tools.keeping import Keeping
 from tools.outcomes import (
-    Added,
     AddOutcome,
     Change,
     DeleteOutcome,
@@ -68,8 +67,8 @@ class Memories:
         self.keeping = Keeping(table, clock)
         self._embedder_name = embedder.name if embedder else "none"
         self._clock = clock
-        self._new_id = new_id
         self._commits = 0
+        self._adding = Adding(table, self._vectors, self._quota, clock=clock, new_id=new_id, on_commit=self._committed)
         self._recall = Recall(
             table,
             self._vectors,
@@ -93,14 +92,10 @@ class Memories:
         embedded = await self._vectors.of_documents([draft.content for draft in drafts])
         comparable = await self._vectors.comparable(embedded)
 
-        async def store() -> tuple[Embedded, list[Added]]:
-            async with self._table.writing():
-                admitted = await self._vectors.admit(embedded)
-                return admitted, await self._insert_new(drafts, admitted.vectors, scope, source)
-
         # Side by side: what is close to a statement does not decide whether it is stored.
         (similar, problem), (admitted, added) = await together(
-            lambda: self._recall.neighbours(drafts, comparable, scope), store
+            lambda: self._recall.neighbours(drafts, comparable, scope),
+            lambda: self._adding.add(drafts, embedded, scope, source),
         )
         own = {one.memory.memory_id for one in added if one.event == "ADD"}
         return AddOutcome(
@@ -119,42 +114,6 @@ class Memories:
                 *notes.without_neighbours(problem),
             ),
         )
-
-    async def _insert_new(
-        self, drafts: Sequence[Draft], vectors: Sequence[Vector | None], scope: Scope, source: Source
-    ) -> list[Added]:
-        now = self._clock()
-        hashes = {content_hash(draft.content) for draft in drafts}
-        ids = [self._new_id() for _ in drafts]
-        known: list[Memory] = []
-        # Most often neither is there: one question for both.
-        if await self._table.count(filters.any_of(one_of("content_hash", hashes), one_of("memory_id", ids))):
-            alike = await self._table.find(all_of(filters.live_in(scope, now), one_of("content_hash", hashes)))
-            known = [memory for memory in alike if memory.run_id == scope.run_id]
-            ids = await self._unused_ids(len(drafts))
-        added: list[Added] = []
-        for draft, vector, memory_id in zip(drafts, vectors, ids, strict=True):
-            same = next((memory for memory in known if versions.says_the_same(memory, draft)), None)
-            if same is None:
-                same = versions.first_version(draft, scope, source, memory_id=memory_id, now=now, vector=vector)
-                known.append(same)
-                added.append(Added("ADD", same))
-            else:
-                added.append(Added("NONE", same))
-        if fresh := [one.memory for one in added if one.event == "ADD"]:
-            await self._quota.admit(fresh, more=len(fresh))
-            await self._table.insert(fresh)
-            self._committed()
-        else:
-            await self._table.settle()  # "it is there already" is a promise too
-        return added
-
-    async def _unused_ids(self, count: int) -> list[str]:
-        """Return ids that no other process has used in this millisecond. Call it under the write lock."""
-        while True:
-            ids = [self._new_id() for _ in range(count)]
-            if not await self._table.count(one_of("memory_id", ids)):
-                return ids
 
     # Searching
 

@@ -48,6 +48,16 @@ def first_version(
     )
 
 
+def is_in(memory: Memory, scope: Scope) -> bool:
+    """Whether a memory was stored exactly here."""
+    return (memory.user_id, memory.project, memory.agent_id, memory.run_id) == (
+        scope.user_id,
+        scope.project,
+        scope.agent_id,
+        scope.run_id,
+    )
+
+
 def says_the_same(existing: Memory, draft: Draft) -> bool:
     """Whether a draft repeats a memory: the same words, and not told of another day."""
     return existing.content_hash == content_hash(draft.content) and (

@@ -1,0 +1,151 @@
+"""Many clients at once: `uv run python -m benchmarks.load`.
+
+A server over HTTP with 10,000 memories; 1, 16 and 64 clients, each of which calls again as soon as it has its answer:
+80 % searches and 20 % adds over `/mcp`, in the newest protocol revision. The baseline is the one client. Afterwards
+every acknowledged add is looked for. Clients and server share this machine's cores.
+"""
+
+import argparse
+import os
+import random
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+
+from benchmarks.report import p50, p95, print_table, quantile, resident_megabytes
+from benchmarks.sample import fill, questions, statements
+from tests.e2e.web import serving
+from tests.fuzz import MODERN, request
+
+SEARCHES = 0.8
+
+
+@dataclass
+class Run:
+    """What so many clients were answered."""
+
+    clients: int
+    seconds: float = 0.0
+    times: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    of_each: list[int] = field(default_factory=list[int])
+    errors: int = 0
+    added: list[str] = field(default_factory=list[str])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--memories", type=int, default=10_000)
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 16, 64])
+    parser.add_argument("--seconds", type=float, default=20.0, help="for each number of clients")
+    arguments = parser.parse_args()
+    print(
+        f"{arguments.memories:,} memories, {arguments.seconds:g} s each, {os.cpu_count()} cores, "
+        f"Python {sys.version.split()[0]}\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder) / "store"
+        anyio.run(fill, store, arguments.memories)
+        with serving(store, embedder="bundled") as served:
+            runs = anyio.run(_measure, served.url, arguments.clients, arguments.seconds)
+            megabytes = resident_megabytes(served.process.pid)
+            lost = anyio.run(_lost, served.url, [content for run in runs for content in run.added])
+    _print(runs)
+    print(f"\n{sum(len(run.added) for run in runs)} adds were acknowledged; lost: {lost}. Server: {megabytes:.0f} MB")
+
+
+async def _measure(url: str, numbers: list[int], seconds: float) -> list[Run]:
+    async with httpx2.AsyncClient(base_url=url, timeout=120, limits=httpx2.Limits(max_connections=200)) as web:
+        await _drive(web, 4, 3.0)  # libraries, caches
+        return [await _drive(web, number, seconds) for number in numbers]
+
+
+async def _drive(web: httpx2.AsyncClient, clients: int, seconds: float) -> Run:
+    run = Run(clients)
+    asked, new, number = questions(2_000, seed=clients), statements(5_000, seed=100 + clients), count()
+    began = time.perf_counter()
+
+    async def client(seed: int) -> None:
+        chance = random.Random(seed)  # noqa: S311 - no secret
+        calls = 0
+        while time.perf_counter() - began < seconds:
+            one = next(number)
+            content = f"{new[one % len(new)]} of run {clients}, {one}"
+            search = chance.random() < SEARCHES
+            arguments = {"query": asked[one % len(asked)]} if search else {"content": content}
+            tool = "search_memory" if search else "add_memory"
+            started = time.perf_counter()
+            answer = await _call(web, tool, arguments)
+            run.times[tool].append(time.perf_counter() - started)
+            calls += 1
+            if answer is None:
+                run.errors += 1
+            elif not search:
+                run.added.append(content)
+        run.of_each.append(calls)
+
+    async with anyio.create_task_group() as tasks:
+        for seed in range(clients):
+            tasks.start_soon(client, seed)
+    run.seconds = time.perf_counter() - began
+    return run
+
+
+async def _call(web: httpx2.AsyncClient, tool: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the structured result, None for an error of any kind."""
+    body = request("tools/call", {"name": tool, "arguments": arguments})
+    try:
+        answer = await web.post("/mcp", json=body, headers=MODERN | {"Mcp-Method": "tools/call", "Mcp-Name": tool})
+        result = answer.json()["result"]
+    except (httpx2.HTTPError, ValueError, KeyError):
+        return None
+    return None if answer.status_code != 200 or result.get("isError") else result["structuredContent"]
+
+
+async def _lost(url: str, contents: list[str]) -> int:
+    """Return how many of the added memories are not in the list of all of them."""
+    wanted, cursor = set(contents), ""
+    async with httpx2.AsyncClient(base_url=url, timeout=120) as web:
+        while wanted:
+            page = await _call(web, "list_memories", {"limit": 10, "cursor": cursor})
+            assert page is not None
+            wanted -= {one["content"] for one in page["results"]}
+            cursor = page.get("next_cursor", "")
+            if not cursor:
+                break
+
+    return len(wanted)
+
+
+def _print(runs: list[Run]) -> None:
+    base = runs[0]
+    rows = [
+        (
+            str(run.clients),
+            tool,
+            f"{len(times) / run.seconds:.0f}",
+            f"{len(times) / run.seconds / (len(base.times[tool]) / base.seconds):.2f}",
+            *(f"{1_000 * value:.1f} ms" for value in (p50(times), p95(times), quantile(times, 0.99))),
+            f"{quantile(times, 0.99) / p50(times):.1f}",
+        )
+        for run in runs
+        for tool, times in sorted(run.times.items(), reverse=True)
+    ]
+    print_table(("clients", "call", "a second", "x 1 client", "p50", "p95", "p99", "p99/p50"), rows)
+    print()
+    rows = [
+        (str(run.clients), f"{sum(run.of_each)}", f"{run.errors}", f"{min(run.of_each)}", f"{max(run.of_each)}")
+        for run in runs
+    ]
+    print_table(("clients", "calls", "errors", "least of one client", "most of one client"), rows)
+
+
+if __name__ == "__main__":
+    main()
