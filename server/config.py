@@ -2,6 +2,7 @@
 
 import difflib
 import ipaddress
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from store.addresses import SCHEMES
 from store.durability import Durability
 from store.errors import ConfigError
 from store.models import EVERYWHERE
@@ -30,9 +32,14 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    store: Path = Field(
+    store: Path | str = Field(
         default_factory=lambda: Path(platformdirs.user_data_dir("souvenir", appauthor=False)),
-        description="Folder of the memories. It is created if it is not there.",
+        description="Folder of the memories, created if it is not there; or `s3://bucket/path`, `gs://…`, `az://…`, "
+        "`db://…`.",
+    )
+    storage_options: SecretStr = Field(
+        SecretStr("{}"),
+        description="JSON object of what LanceDB needs to reach such a store, as `endpoint`, `region` or `api_key`.",
     )
     embedder: str = Field(
         "bundled",
@@ -81,7 +88,9 @@ class Settings(BaseModel):
         "credential then, wherever it listens.",
     )
     tokens: str = Field(
-        "", description="File of the bearer tokens' hashes; empty: `tokens.json` in the store's folder."
+        "",
+        description="File of the bearer tokens' hashes; empty: `tokens.json` in the store's folder, or else beside the "
+        "configuration file.",
     )
     oauth_issuer: str = Field(
         "",
@@ -114,9 +123,24 @@ class Settings(BaseModel):
         """Take a path as a shell would, and refuse what is no path."""
         text = str(value)
         if "://" in text:
-            raise ValueError("object storage is not supported by this version; name a folder")
+            if not text.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)):
+                raise ValueError(f"an address begins with {', '.join(f'{scheme}://' for scheme in SCHEMES)}")
+            return text.rstrip("/")
         # Absolute, because a client may start the server in any folder; and LanceDB takes "db..." for a cloud address.
         return _path(text).absolute()
+
+    @field_validator("storage_options", mode="before")
+    @classmethod
+    def _options(cls, value: object) -> object:
+        """Take a JSON object of names and values; a configuration file may have it as a table."""
+        text = json.dumps(value) if isinstance(value, dict) else str(value)
+        try:
+            sound = isinstance(json.loads(text), dict)
+        except ValueError:
+            sound = False
+        if not sound:
+            raise ValueError('pass a JSON object such as {"endpoint": "https://…", "region": "eu-central-1"}')
+        return text
 
     @field_validator("public_url", "oauth_issuer", "oauth_keys")
     @classmethod
@@ -168,7 +192,16 @@ class Settings(BaseModel):
     @property
     def tokens_file(self) -> Path:
         """Where the bearer tokens' hashes are."""
-        return _path(self.tokens).absolute() if self.tokens else self.store / "tokens.json"
+        if self.tokens:
+            return _path(self.tokens).absolute()
+        if isinstance(self.store, Path):
+            return self.store / "tokens.json"
+        return Path(platformdirs.user_config_dir("souvenir", appauthor=False)) / "tokens.json"
+
+    @property
+    def options(self) -> dict[str, str]:
+        """What LanceDB needs to reach a store that is no folder."""
+        return {name: str(value) for name, value in json.loads(self.storage_options.get_secret_value()).items()}
 
 
 def _path(text: str) -> Path:
@@ -258,5 +291,5 @@ def _explained(error: ValidationError, from_environment: Mapping[str, str], file
     if details["type"] == "extra_forbidden":
         return f"{name} in {file} is no setting. `souvenir config` lists them."
     where = variable(name) if name in from_environment else f"{name} in {file}"
-    given = "not shown" if name == "openai_api_key" else repr(str(details["input"])[:200])
+    given = "not shown" if name in ("openai_api_key", "storage_options") else repr(str(details["input"])[:200])
     return f"{where} is {given}: {details['msg'].removeprefix('Value error, ')}."

@@ -52,12 +52,12 @@ def run(work: Callable[[Desk], Awaitable[None]], *, patient: bool = False) -> No
     """
     import anyio
 
-    from server.opening import open_memories, prepare_folder
+    from server.opening import open_memories, prepare_store
 
     settings = loaded_settings().settings
 
     async def opened() -> None:
-        prepare_folder(settings.store)
+        prepare_store(settings.store)
         memories = await open_memories(settings, patient=patient)
         try:
             await work(Desk(memories, settings))

@@ -46,6 +46,8 @@ def _versions() -> Check:
 
 
 def _folder(settings: Settings) -> Check:
+    if not isinstance(settings.store, Path):
+        return Check("folder", True, f"none: the store is {settings.store}")
     try:
         prepare_folder(settings.store)
     except SouvenirError as error:
@@ -87,7 +89,7 @@ async def _health(memories: Memories, settings: Settings) -> list[Check]:
     state = (await memories.stats()).table
     found = f"{state.memories} memories, {state.versions} versions, {state.bytes / 1e6:.1f} MB"
     embedder = chosen_embedder(settings)
-    earlier = noted_findings(settings.store)
+    earlier = noted_findings(settings.store) if isinstance(settings.store, Path) else []
     checks = [
         Check("table", True, found),
         Check(
@@ -144,7 +146,8 @@ async def _write_and_read_back(settings: Settings) -> Check:
     """Write a memory to a scratch store in the same folder and find it again, so that no junk stays behind."""
     hint = "Nothing can be stored here: check the disk and the folder's permissions."
     try:
-        with tempfile.TemporaryDirectory(prefix="doctor-", dir=settings.store) as scratch:
+        folder = settings.store if isinstance(settings.store, Path) else None
+        with tempfile.TemporaryDirectory(prefix="doctor-", dir=folder) as scratch:
             memories = await open_memories(settings.model_copy(update={"store": Path(scratch), "embedder": "none"}))
             scope = Scope("doctor")
             await memories.add([Draft(content="The doctor was here.")], scope, Source("doctor"))

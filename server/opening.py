@@ -19,6 +19,12 @@ from tools.memories import Memories
 from tools.quota import Quota
 
 
+def prepare_store(store: Path | str) -> None:
+    """Make sure that a store's folder can be used, see `prepare_folder`; of an address, the first call will tell."""
+    if isinstance(store, Path):
+        prepare_folder(store)
+
+
 def prepare_folder(folder: Path) -> None:
     """Create the store's folder and make sure that it can be written, without loading any library.
 
@@ -76,7 +82,7 @@ async def open_memories(settings: Settings, *, patient: bool = False) -> Memorie
     from store.table import MemoryTable  # imports LanceDB, which takes more than a second
 
     embedder, reranker = chosen_embedder(settings), choose_reranker(settings.reranker)
-    table = await MemoryTable.open(settings.store, settings.durability, patient=patient)
+    table = await MemoryTable.open(settings.store, settings.durability, patient=patient, options=settings.options)
     return Memories(
         table,
         embedder,

@@ -16,7 +16,7 @@ from mcp.server.stdio import stdio_server
 from server.app import build_server, local_caller
 from server.config import Settings
 from server.maintenance import maintain_always
-from server.opening import LateMemories, chosen_embedder, prepare_folder
+from server.opening import LateMemories, chosen_embedder, prepare_store
 from server.wire import DrainedReader, EndableInput, InFlight, NotingWriter
 from store.clock import utc_now
 from store.models import Scope
@@ -39,7 +39,7 @@ def run(settings: Settings) -> None:
     Raises:
         ConfigError: The store's folder can't be used.
     """
-    prepare_folder(settings.store)
+    prepare_store(settings.store)
     chosen_embedder(settings)  # wrong settings are told now, not at the first call
     choose_reranker(settings.reranker)
     if sys.stdin.isatty():

@@ -5,6 +5,7 @@
     ├── InvalidRequestError          the caller's arguments are wrong; names what is valid
     ├── NotFoundError                no such memory or version in the caller's scope
     ├── ConflictError                the memory has changed since the caller saw it
+    │   └── OvertakenError           another writer was quicker; to begin anew will do
     ├── StoreError                   the folder or table can't do what was asked
     │   ├── SchemaError              made by another version of Souvenir, or by something else
     │   ├── MigrationError           a migration did not complete
@@ -37,6 +38,18 @@ class NotFoundError(SouvenirError):
 
 class ConflictError(SouvenirError):
     """The memory has changed since the caller last saw it."""
+
+
+class OvertakenError(ConflictError):
+    """Another writer changed the same memories between reading and writing.
+
+    Attributes:
+        made: The memories whose changes were made all the same, where there were several.
+    """
+
+    def __init__(self, text: str, made: frozenset[str] = frozenset()) -> None:
+        super().__init__(text)
+        self.made = made
 
 
 class StoreError(SouvenirError):

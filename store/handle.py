@@ -10,8 +10,9 @@ import logging
 import re
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import anyio
 import lancedb
@@ -20,7 +21,7 @@ from store import migrations, recovery, schema, tables
 from store.creation import ALL_INDEXED, create_indexes, drop_vector_indexes, missing_indexes, works
 from store.durability import Durability, Settled
 from store.errors import CorruptionError, SchemaError, StoreError
-from store.locks import ProcessLock
+from store.locks import Lock, ProcessLock
 from store.opening import connected, open_or_create
 from store.tables import Reason
 
@@ -33,27 +34,39 @@ class TableHandle:
     """The current table of a folder. Another process may switch to another one at any time: the next use follows.
 
     Attributes:
-        folder: The store's folder.
+        address: Where the store is, in words.
         durability: Whether each commit is on the disk before the call that made it returns.
         findings: What was damaged when the store was opened, and what is lost; a sentence for each.
         maintenance_lock: Held by whoever merges or removes files. Taken before the write lock where both are.
     """
 
+    is_shared: ClassVar[bool] = False
+    """Whether servers on other machines write to it too, whom no lock of ours reaches."""
+
+    keep_old_versions: ClassVar[timedelta | None] = None
+    """How long old versions stay, where that is not up to `store.upkeep`."""
+
     _table: lancedb.AsyncTable
     _settled: Settled | None
 
     def __init__(self, folder: Path, database: lancedb.AsyncConnection, durability: Durability) -> None:
-        self.folder = folder
+        self._folder = folder
+        self.address = str(folder)
         self.database = database
         self.durability: Durability = durability
         self.findings: tuple[str, ...] = ()
-        self.maintenance_lock = ProcessLock(folder / "maintenance.lock")
+        self.maintenance_lock: Lock = ProcessLock(folder / "maintenance.lock")
         self.name = ""
         self._write_lock = ProcessLock(folder / "write.lock")
         self._mark: object = None
         self._switching = anyio.Lock()
         self.offset = -_GENERATION
         """What is added to the numbers of commits, so that they go on rising with another table."""
+
+    @property
+    def folder(self) -> Path:
+        """The store's folder."""
+        return self._folder
 
     @classmethod
     async def open(cls, folder: Path, durability: Durability, *, patient: bool = False) -> Self:
@@ -75,7 +88,7 @@ class TableHandle:
         table = handle._table
         found = schema.schema_version(await table.schema())
         if found is None or found > schema.SCHEMA_VERSION:
-            raise SchemaError(_schema_mismatch(folder, found))
+            raise SchemaError(schema_mismatch(str(folder), found))
         if found < schema.SCHEMA_VERSION:
             async with handle.alone():
                 await handle._migrate(patient=patient)
@@ -175,7 +188,7 @@ class TableHandle:
                     table = self._table if name == self.name else await self.database.open_table(name)
                     found = schema.schema_version(await table.schema())
                     if found != schema.SCHEMA_VERSION:
-                        raise SchemaError(_schema_mismatch(self.folder, found))
+                        raise SchemaError(schema_mismatch(self.address, found))
                     if name != self.name:
                         self._use(name, table)
                     self._mark = mark
@@ -221,11 +234,12 @@ class TableHandle:
             await create_indexes(table, ALL_INDEXED)
 
 
-def _schema_mismatch(folder: Path, found: int | None) -> str:
+def schema_mismatch(store: str, found: int | None) -> str:
+    """Return why a table is not one to work with: of no Souvenir, or of a newer one."""
     if found is None:
-        return f"The table in {folder} was not made by Souvenir. Set SOUVENIR_STORE to another folder."
+        return f"The table in {store} was not made by Souvenir. Set SOUVENIR_STORE to another folder."
     return (
-        f"The store in {folder} has schema version {found}; this Souvenir knows version {schema.SCHEMA_VERSION}. "
+        f"The store in {store} has schema version {found}; this Souvenir knows version {schema.SCHEMA_VERSION}. "
         "Upgrade Souvenir and restart this server; nothing was changed."
     )
 

@@ -5,14 +5,49 @@ order, so the file lock is contended only between processes.
 """
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Protocol
 
 import anyio
 import anyio.to_thread
 from filelock import FileLock, Timeout
 
 from store.errors import StoreError
+
+
+class Lock(Protocol):
+    """What both kinds of locks can do."""
+
+    def held(self) -> AbstractAsyncContextManager[None]:
+        """Hold the lock; others wait."""
+        ...
+
+    def if_free(self) -> AbstractAsyncContextManager[bool]:
+        """Hold the lock if nobody else does, and say whether that is so."""
+        ...
+
+
+class TaskLock:
+    """A lock for the tasks of this process alone, where no lock reaches others."""
+
+    def __init__(self) -> None:
+        self._tasks = anyio.Lock()
+
+    @asynccontextmanager
+    async def held(self) -> AsyncGenerator[None]:
+        """Hold the lock; other tasks wait."""
+        async with self._tasks:
+            yield
+
+    @asynccontextmanager
+    async def if_free(self) -> AsyncGenerator[bool]:
+        """Hold the lock if nobody else does, and say whether that is so."""
+        if self._tasks.locked():
+            yield False
+            return
+        async with self._tasks:
+            yield True
 
 
 class ProcessLock:

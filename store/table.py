@@ -4,10 +4,11 @@
 
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self, cast
 
 import anyio
@@ -16,13 +17,15 @@ import pyarrow as pa
 from lancedb.query import ColumnOrdering, MatchQuery
 
 from store import found, schema
+from store.addresses import is_address
 from store.creation import PROBED_PARTITIONS, TEXT_COLUMN
 from store.durability import Durability
-from store.errors import ConflictError, SchemaError
-from store.filters import Order, Predicate, all_of
+from store.errors import OvertakenError, SchemaError
+from store.filters import Order, Predicate, all_of, one_of
 from store.found import Changes, FoundRows, found_rows
 from store.handle import TableHandle
 from store.models import Fingerprint, Memory, Vector
+from store.shared import SharedHandle
 from store.upkeep import Upkeep
 
 _BATCH = 1_000  # the words of so many rows take 10 MB for a moment
@@ -42,14 +45,33 @@ class MemoryTable:
         self.upkeep = Upkeep(handle)
 
     @classmethod
-    async def open(cls, folder: Path, durability: Durability = "full", *, patient: bool = False) -> Self:
-        """Open the table in a folder, see `TableHandle.open`."""
-        return cls(await TableHandle.open(folder, durability, patient=patient))
+    async def open(
+        cls,
+        store: Path | str,
+        durability: Durability = "full",
+        *,
+        patient: bool = False,
+        options: Mapping[str, str] = MappingProxyType({}),
+    ) -> Self:
+        """Open the table in a folder or at an address, see `TableHandle.open` and `SharedHandle.open_shared`."""
+        if is_address(store):
+            return cls(await SharedHandle.open_shared(str(store), options))
+        return cls(await TableHandle.open(Path(store), durability, patient=patient))
 
     @property
     def folder(self) -> Path:
-        """Where the store is."""
+        """The store's folder; raises `StoreError` where it has none."""
         return self._handle.folder
+
+    @property
+    def address(self) -> str:
+        """Where the store is, in words."""
+        return self._handle.address
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether servers on other machines write to it too, whom no lock of ours reaches."""
+        return self._handle.is_shared
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -80,15 +102,26 @@ class MemoryTable:
     async def supersede(self, changes: Iterable[tuple[Memory, Memory]]) -> None:
         """Close old versions and insert their successors in one commit. Call it under `writing()`.
 
+        Only what is still current is closed: where another writer was quicker, nothing of that memory is changed.
+
         Args:
             changes: Pairs of the current version, read with its vector, and the next one.
 
         Raises:
-            ConflictError: Another writer got in between although it should have waited for the lock.
+            OvertakenError: Another writer was quicker, whom no lock held off.
         """
+        changes = list(changes)
         rows = [row for old, new in changes for row in (replace(old, superseded_at=new.updated_at), new)]
-        if await self.upsert(rows) != (len(rows) // 2, len(rows) // 2):
-            raise ConflictError("Another process changed the memory at the same moment. Read it and try again.")
+        # A successor that is there already is another writer's, and stays as it is.
+        still_current = "target.superseded_at IS NULL AND source.superseded_at IS NOT NULL"
+        if await self._merge(rows, only_if=still_current) == (len(changes), len(changes)):
+            return
+        there = {row.row_id: row for row in await self.find(one_of("row_id", [new.row_id for _, new in changes]))}
+        made = [new for _, new in changes if new.row_id in there and _is_ours(there[new.row_id], new)]
+        raise OvertakenError(
+            "Another server changed the memory at the same moment. Read it and try again.",
+            frozenset(new.memory_id for new in made),
+        )
 
     async def upsert(self, memories: Sequence[Memory]) -> tuple[int, int]:
         """Write rows in one commit, over those of the same `row_id`. Call it under `writing()`.
@@ -96,11 +129,19 @@ class MemoryTable:
         Returns:
             How many were there, and how many are new.
         """
+        return await self._merge(memories)
+
+    async def _merge(self, memories: Sequence[Memory], *, only_if: str | None = None) -> tuple[int, int]:
         async with self._handle.committing("store") as table:
-            merge = table.merge_insert("row_id").when_matched_update_all().when_not_matched_insert_all()
+            merge = table.merge_insert("row_id").when_matched_update_all(where=only_if).when_not_matched_insert_all()
             # A version without a vector beside one with is no bad vector: "null" leaves both as they are.
             result = await merge.execute(schema.to_arrow(memories, await table.schema()), on_bad_vectors="null")
         return result.num_updated_rows, result.num_inserted_rows
+
+    async def withdraw(self, memories: Sequence[Memory]) -> None:
+        """Remove rows that were never acknowledged."""
+        async with self._handle.committing("store") as table:
+            await table.delete(one_of("row_id", [memory.row_id for memory in memories]))
 
     async def set_vectors(self, memories: Sequence[Memory]) -> None:
         """Store the vectors of versions that had none. Call it under `writing()`."""
@@ -172,6 +213,14 @@ class MemoryTable:
             if limit is not None:
                 query = query.limit(limit)
             return schema.from_arrow(await query.to_arrow())
+
+    async def with_commits(self, predicate: Predicate) -> list[tuple[int, Memory]]:
+        """Return the rows that match, each with the number of the commit that it came with; earlier ones first."""
+        async with self._handle.reading("read") as table:
+            columns = [*schema.COLUMNS, "_row_created_at_version"]
+            found = await table.query().where(predicate).select(columns).to_arrow()
+        commits = cast("list[int]", found.column("_row_created_at_version").to_pylist())
+        return sorted(zip(commits, schema.from_arrow(found), strict=True), key=lambda one: (one[0], one[1].row_id))
 
     async def memory_ids(self, predicate: Predicate = "") -> set[str]:
         """Return the ids of all memories that have a row which matches."""
@@ -293,6 +342,11 @@ class MemoryTable:
                 await table.drop_columns(["vector"])
                 await table.add_columns(schema.vector_field(fingerprint.dimension))
             await table.update_field_metadata({"path": "vector", "metadata": schema.fingerprint_metadata(fingerprint)})
+
+
+def _is_ours(stored: Memory, written: Memory) -> bool:
+    """Whether a version is the one that was written here, and not another writer's of the same number."""
+    return (stored.updated_at, stored.content, stored.source) == (written.updated_at, written.content, written.source)
 
 
 async def _whole_schema(table: lancedb.AsyncTable) -> pa.Schema:

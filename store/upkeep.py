@@ -48,6 +48,7 @@ class Upkeep:
     def __init__(self, handle: TableHandle) -> None:
         self._handle = handle
         self._taken_in = False
+        self._own_failures: Failures | None = None
 
     async def stats(self) -> TableStats:
         """Return counts over the whole table, of all users."""
@@ -88,7 +89,7 @@ class Upkeep:
 
     def tables(self) -> tables.Tables:
         """Return the name of the current table and the earlier states that were kept."""
-        return tables.read(self._handle.folder)[0]
+        return tables.Tables() if self._handle.is_shared else tables.read(self._handle.folder)[0]
 
     # Whether there is something to do
 
@@ -100,16 +101,19 @@ class Upkeep:
                 storage["fragment_stats"]["num_fragments"] >= many_fragments(storage["num_rows"])
                 or await rows_without_index(table) >= MANY_WITHOUT_INDEX
                 or await vector_index_to_make(table) > 0
-                or self._many_old_versions()
+                or await self._many_old_versions(table)
             )
 
-    def _many_old_versions(self) -> bool:
-        folder = tables.path_of(self._handle.folder, self._handle.name) / "_versions"
-        old = time.time() - KEEP_OLD_VERSIONS.total_seconds()
+    async def _many_old_versions(self, table: lancedb.AsyncTable) -> bool:
+        old = time.time() - self._keep.total_seconds()
         ages: list[float] = []
-        for file in folder.glob("*.manifest"):
-            with suppress(FileNotFoundError):
-                ages.append(file.stat().st_mtime)
+        if self._handle.is_shared:
+            ages += [one["timestamp"].timestamp() for one in await table.list_versions()]
+        else:
+            folder = tables.path_of(self._handle.folder, self._handle.name) / "_versions"
+            for file in folder.glob("*.manifest"):
+                with suppress(FileNotFoundError):
+                    ages.append(file.stat().st_mtime)
         return len(ages) > MANY_VERSIONS and max(ages) < old
 
     # Doing it
@@ -129,6 +133,8 @@ class Upkeep:
                 except StoreError as error:
                     if "conflict" not in str(error):
                         raise
+                    if self._handle.is_shared:  # another server may be at it; there is no way to hold it off
+                        return False
                     # A writer came in between. Writers that never pause would do so every time: now they wait,
                     # for the fraction of a second that this takes.
                     async with self._handle.writing():
@@ -138,8 +144,9 @@ class Upkeep:
 
     async def repair(self) -> None:
         """Make all indexes anew, merge all files, and remove what a process left that died at it."""
-        async with self._handle.alone():
-            tables.tidy(self._handle.folder, but=tables.REEMBEDDING)
+        if not self._handle.is_shared:
+            async with self._handle.alone():
+                tables.tidy(self._handle.folder, but=tables.REEMBEDDING)
         async with self._handle.maintenance_lock.held():
             await self._handle.remake_indexes()
             async with self._handle.writing():
@@ -149,7 +156,7 @@ class Upkeep:
     async def _optimize(self) -> None:
         async with self._handle.committing("compact") as table:
             self._taken_in = await vectors_without_index(table) > 0
-            await table.optimize(cleanup_older_than=KEEP_OLD_VERSIONS)
+            await table.optimize(cleanup_older_than=self._keep)
 
     async def _make_vector_index(self) -> None:
         async with self._handle.reading("make the index of vectors") as table:
@@ -161,7 +168,12 @@ class Upkeep:
     # What failed
 
     def failures(self) -> Failures | None:
-        """Return what has failed since maintenance last succeeded, in whatever process; None if nothing."""
+        """Return what has failed since maintenance last succeeded, in whatever process; None if nothing.
+
+        Of a table that machines share, each server tells its own.
+        """
+        if self._handle.is_shared:
+            return self._own_failures
         try:
             return Failures(**json.loads(self._note.read_bytes()))
         except (OSError, ValueError, TypeError):
@@ -169,6 +181,9 @@ class Upkeep:
 
     def note_success(self) -> None:
         """Forget earlier failures."""
+        self._own_failures = None
+        if self._handle.is_shared:
+            return
         with suppress(OSError):
             self._note.unlink(missing_ok=True)
 
@@ -176,9 +191,16 @@ class Upkeep:
         """Remember a failure for `stats` and `doctor`, where the disk takes it; return all since the last success."""
         before = self.failures() or Failures(0, at, problem)
         failures = replace(before, count=before.count + 1, last=problem)
+        self._own_failures = failures
+        if self._handle.is_shared:
+            return failures
         with suppress(OSError):  # a full disk may be what failed
             self._note.write_text(json.dumps(asdict(failures)), "utf-8")
         return failures
+
+    @property
+    def _keep(self) -> timedelta:
+        return self._handle.keep_old_versions or KEEP_OLD_VERSIONS
 
     @property
     def _note(self) -> Path:

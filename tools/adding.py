@@ -135,8 +135,35 @@ class Adding:
         if fresh:
             await self._table.insert(fresh)
             self._on_commit()
+            if self._table.is_shared:
+                await self._withdraw_repeated(calls, fresh)
         else:
             await self._table.settle()  # "it is there already" is a promise too
+
+    async def _withdraw_repeated(self, calls: Sequence[_Call], fresh: Sequence[Memory]) -> None:
+        """Take back what another server stored with an earlier commit, which no lock kept from doing so meanwhile.
+
+        Of two servers that store the same statement at the same time, exactly one comes second, and sees both.
+        """
+        alike = await self._table.with_commits(
+            all_of(
+                "superseded_at IS NULL AND deleted_at IS NULL",
+                one_of("content_hash", {memory.content_hash for memory in fresh}),
+            )
+        )
+        own = {memory.row_id: memory for memory in fresh}
+        commit = min((number for number, memory in alike if memory.row_id in own), default=0)
+        earlier = [memory for number, memory in alike if number < commit]
+        repeated: list[Memory] = []
+        for call in calls:
+            known = [memory for memory in earlier if versions.is_in(memory, call.scope)]
+            for place, (draft, added) in enumerate(zip(call.drafts, call.added, strict=False)):
+                same = next((memory for memory in known if versions.says_the_same(memory, draft)), None)
+                if same is not None and added.memory.row_id in own:
+                    call.added[place] = Added("NONE", same)
+                    repeated.append(added.memory)
+        if repeated:
+            await self._table.withdraw(repeated)
 
     async def _known(self, call: _Call) -> list[Memory]:
         now = self._clock()

@@ -1,16 +1,16 @@
 """The use cases: what happens when somebody adds, searches, updates, deletes or lists. One way to do each thing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
 from store import filters
 from store.clock import Clock
 from store.embedders.base import Embedder
-from store.errors import InvalidRequestError, NotFoundError, StoreError
+from store.errors import InvalidRequestError, NotFoundError, OvertakenError, StoreError
 from store.filters import Order, Selection, all_of, equals, one_of
 from store.ids import IdSource
 from store.models import Memory, Scope, Source, Vector
@@ -38,6 +38,11 @@ from tools.times import written
 
 if TYPE_CHECKING:
     from store.table import MemoryTable
+
+T = TypeVar("T")
+
+ATTEMPTS = 20
+"""Of a change that other servers are quicker with, each time; in a folder, the lock lets the first one succeed."""
 
 COMMITS_UNTIL_MAINTENANCE = 32
 """A hundred single-row commits make a search ten times as slow until they are compacted (lancedb 0.40)."""
@@ -167,10 +172,12 @@ class Memories:
                 raise notes.changed_meanwhile(old, expected_version)
             return versions.changed_version(old, change, source, self._clock())
 
-        async with self._table.writing():
-            embedded = await self._vectors.admit(embedded)
-            outcome = await self._supersede(memory_id, scope, next_version, *embedded.vectors)
-        return replace(outcome, notes=notes.without_vector(embedded.problem))
+        async def change_it() -> UpdateOutcome:
+            admitted = await self._vectors.admit(embedded)
+            outcome = await self._supersede(memory_id, scope, next_version, *admitted.vectors)
+            return replace(outcome, notes=notes.without_vector(admitted.problem))
+
+        return await self._reading_and_writing(change_it)
 
     async def restore(self, memory_id: str, version: int, scope: Scope, source: Source) -> UpdateOutcome:
         """Store what an earlier version said as the next version; undoes a deletion too.
@@ -178,7 +185,8 @@ class Memories:
         Raises:
             NotFoundError: The user has no such memory, or it has no such version to go back to.
         """
-        async with self._table.writing():
+
+        async def bring_back() -> UpdateOutcome:
             history = await self.history(memory_id, scope, with_vectors=True)
             wanted = [one for one in history if one.version == version and not one.deleted_at]
             if not wanted:
@@ -189,6 +197,19 @@ class Memories:
                 scope,
                 lambda old: versions.restored_version(old, wanted[0], source, self._clock()),
             )
+
+        return await self._reading_and_writing(bring_back)
+
+    async def _reading_and_writing(self, change: Callable[[], Awaitable[T]]) -> T:
+        """Do what reads and then writes, and begin anew if a writer was quicker whom no lock holds off."""
+        for attempt in range(ATTEMPTS):
+            try:
+                async with self._table.writing():
+                    return await change()
+            except OvertakenError:
+                if attempt == ATTEMPTS - 1:
+                    raise
+        raise AssertionError  # the last attempt returns or raises
 
     async def _supersede(
         self,
@@ -224,17 +245,28 @@ class Memories:
             NotFoundError: The user has none of these memories.
         """
         wanted = list(dict.fromkeys(memory_ids))
-        async with self._table.writing():
+        gone: dict[str, Memory] = {}
+
+        async def delete_them() -> None:
             mine = all_of(filters.current(), "deleted_at IS NULL", filters.readable(scope))
-            found = await self._table.find(all_of(mine, one_of("memory_id", wanted)), with_vectors=True)
+            left = [one for one in wanted if one not in gone]
+            found = await self._table.find(all_of(mine, one_of("memory_id", left)), with_vectors=True) if left else []
             if not found:
-                raise notes.unknown(", ".join(wanted))
+                return
             now = self._clock()
-            changes = [(old, versions.deleted_version(old, reason, source, now)) for old in found]
-            await self._table.supersede(changes)
+            changes = {old.memory_id: (old, versions.deleted_version(old, reason, source, now)) for old in found}
+            try:
+                await self._table.supersede(changes.values())
+            except OvertakenError as error:
+                gone.update({one: changes[one][1] for one in error.made})
+                raise
+            gone.update({one: new for one, (_, new) in changes.items()})
             self._committed()
-        known = {memory.memory_id for memory in found}
-        return DeleteOutcome(tuple(new for _, new in changes), tuple(one for one in wanted if one not in known))
+
+        await self._reading_and_writing(delete_them)
+        if not gone:
+            raise notes.unknown(", ".join(wanted))
+        return DeleteOutcome(tuple(gone.values()), tuple(one for one in wanted if one not in gone))
 
     # Reading
 
@@ -305,9 +337,7 @@ class Memories:
 
     async def stats(self) -> Stats:
         """Return the state of the store, of all users."""
-        return Stats(
-            await self._table.upkeep.stats(), self._embedder_name, self._last_maintenance, str(self._table.folder)
-        )
+        return Stats(await self._table.upkeep.stats(), self._embedder_name, self._last_maintenance, self._table.address)
 
     # Maintenance, off the request path
 

@@ -16,7 +16,7 @@ from server.http.patience import PatientProtocol
 from server.http.rules import Rules
 from server.http.tokens import Tokens
 from server.maintenance import maintain_always
-from server.opening import LateMemories, chosen_embedder, prepare_folder
+from server.opening import LateMemories, chosen_embedder, prepare_store
 from store.clock import utc_now
 from store.errors import ConfigError
 from store.models import Scope
@@ -43,7 +43,7 @@ def run(settings: Settings, host: str, port: int) -> None:
     """
     tokens = Tokens(settings.tokens_file, utc_now)
     _refuse_open_doors(settings, tokens, host)
-    prepare_folder(settings.store)
+    prepare_store(settings.store)
     chosen_embedder(settings)
     choose_reranker(settings.reranker)
     anyio.run(_serve, settings, tokens, host, port)

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -27,7 +28,6 @@ class Served:
 
     process: subprocess.Popen[str]
     url: str
-    store: Path
 
     def get(self, path: str, **headers: str) -> tuple[int, str]:
         """Return the status and the body of a GET request."""
@@ -65,18 +65,18 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(store: Path, *options: str, **settings: str) -> Generator[Served]:
+def serving(store: Path | str, *options: str, **settings: str) -> Generator[Served]:
     """Run a server on loopback, with settings by their names."""
     port = free_port()
     variables = {f"SOUVENIR_{name.upper()}": value for name, value in settings.items()}
-    with (store.parent / f"{store.name}-{port}.log").open("w+", encoding="utf-8") as log:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as log:
         process = subprocess.Popen(
             [*SOUVENIR, "serve", "--http", "--port", str(port), *options],
             env=os.environ | {"SOUVENIR_STORE": str(store), "SOUVENIR_EMBEDDER": "hashing"} | variables,
             stderr=log,
             text=True,
         )
-        server = Served(process, f"http://127.0.0.1:{port}", store)
+        server = Served(process, f"http://127.0.0.1:{port}")
         deadline = time.monotonic() + 60
         while True:
             with suppress(OSError):
