@@ -7,6 +7,9 @@ from typing import Any
 
 from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
 from mcp.server.mcpserver import MCPServer
+from mcp.shared.exceptions import MCPError
+from mcp.types import INVALID_PARAMS
+from pydantic import ValidationError
 
 from store.models import Scope, Source
 from tools.add import add_tool
@@ -48,7 +51,7 @@ def build_server(
             list_tool(access),
         ],
         subscriptions=False,  # no change notifications are sent
-        middleware=[_remember_request, *middleware],
+        middleware=[_remember_request, *middleware, _explain_prompts],
         log_level=log_level,  # pyright: ignore[reportArgumentType] - checked by Settings
     )
     add_resources(server, access)
@@ -62,6 +65,19 @@ async def _remember_request(ctx: ServerRequestContext[Any, Any], call_next: Call
         return await call_next(ctx)
     finally:
         _request.reset(token)
+
+
+async def _explain_prompts(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    """Name an unknown prompt, or a missing argument of one, as the invalid parameter that it is.
+
+    The SDK raises ValueError for them, which reaches a client of the newest revision as "Internal server error".
+    """
+    try:
+        return await call_next(ctx)
+    except ValueError as error:
+        if ctx.method != "prompts/get" or isinstance(error, ValidationError):
+            raise
+        raise MCPError(INVALID_PARAMS, str(error)) from error
 
 
 def current_request() -> ServerRequestContext[Any, Any]:

@@ -102,6 +102,10 @@ class Settings(BaseModel):
     )
     oauth_keys: str = Field("", description="Where the issuer's keys are (JWKS); empty: where its metadata say.")
     oauth_user: str = Field("sub", min_length=1, description="Claim of these tokens that names the user.")
+    stateless: bool = Field(
+        False,
+        description="Keep no sessions over HTTP, so that any of several servers can answer the next call of a client.",
+    )
     trusted_proxies: str = Field(
         "",
         description="Addresses of proxies in front of the HTTP server, such as `10.0.0.2, 10.1.0.0/16`, whose word on "
@@ -133,6 +137,8 @@ class Settings(BaseModel):
     @classmethod
     def _options(cls, value: object) -> object:
         """Take a JSON object of names and values; a configuration file may have it as a table."""
+        if isinstance(value, SecretStr):
+            return value
         text = json.dumps(value) if isinstance(value, dict) else str(value)
         try:
             sound = isinstance(json.loads(text), dict)

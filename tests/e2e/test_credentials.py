@@ -3,6 +3,8 @@
 import json
 import subprocess
 from collections.abc import Generator
+from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from tests.e2e.web import SOUVENIR, Served, called, refused, serving, token_of
 from tests.issuer import LocalIssuer, issuing
 
 PUBLIC = "https://memory.example.com"
+NUMBERS = count(1)
 
 
 @pytest.fixture
@@ -23,11 +26,27 @@ def store(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
-@pytest.fixture
-def served(store: Path) -> Generator[Served]:
-    token_of(store, "nobody in particular")
-    with serving(store, public_url=PUBLIC) as server:
+@pytest.fixture(scope="module")
+def common(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of the server that many tests share, each with users of its own."""
+    return tmp_path_factory.mktemp("common")
+
+
+@pytest.fixture(scope="module")
+def served(common: Path) -> Generator[Served]:
+    token_of(common, "nobody in particular")
+    with serving(common, public_url=PUBLIC) as server:
         yield server
+
+
+@pytest.fixture
+def alice() -> str:
+    return f"alice {next(NUMBERS)}"
+
+
+@pytest.fixture
+def bob() -> str:
+    return f"bob {next(NUMBERS)}"
 
 
 def initialize(served: Served, **headers: str) -> tuple[int, dict[str, Any], dict[str, str]]:
@@ -40,12 +59,14 @@ def initialize(served: Served, **headers: str) -> tuple[int, dict[str, Any], dic
     return status, json.loads(text) if text.startswith("{") else {"text": text}, answered
 
 
-async def test_a_token_says_who_the_user_is_and_no_argument_another(served: Served, store: Path, era: Era) -> None:
-    alice, bob = token_of(store, "alice"), token_of(store, "bob")
-    async with served.client(alice, mode=era) as client:
+async def test_a_token_says_who_the_user_is_and_no_argument_another(
+    served: Served, common: Path, alice: str, bob: str, era: Era
+) -> None:
+
+    async with served.client(token_of(common, alice), mode=era) as client:
         added = await called(client, "add_memory", content="Anna likes green tea")
-        assert added["scope"]["user_id"] == "alice"
-        await called(client, "add_memory", content="Anna has a cat", user_id="alice")
+        assert added["scope"]["user_id"] == alice
+        await called(client, "add_memory", content="Anna has a cat", user_id=alice)
         for tool, arguments in {
             "add_memory": {"content": "x"},
             "search_memory": {"query": "x"},
@@ -53,16 +74,16 @@ async def test_a_token_says_who_the_user_is_and_no_argument_another(served: Serv
             "update_memory": {"memory_id": added["results"][0]["memory_id"], "content": "x"},
             "delete_memory": {"memory_ids": [added["results"][0]["memory_id"]]},
         }.items():
-            assert "user_id comes from your credential" in await refused(client, tool, user_id="bob", **arguments)
-    async with served.client(bob, mode=era) as client:
+            assert "user_id comes from your credential" in await refused(client, tool, user_id=bob, **arguments)
+    async with served.client(token_of(common, bob), mode=era) as client:
         assert (await called(client, "list_memories"))["total"] == 0
 
 
-async def test_without_a_credential_or_with_a_wrong_one_nobody_comes_in(served: Served, store: Path) -> None:
+async def test_without_a_credential_or_with_a_wrong_one_nobody_comes_in(served: Served, common: Path) -> None:
     status, body, headers = initialize(served)
     assert (status, headers["www-authenticate"]) == (401, 'Bearer scope="memory:read memory:write"')
     assert "Authorization: Bearer" in body["error_description"]
-    for wrong in ("Bearer x", "Bearer", "Basic eDp5", "Bearer souvenir_1_2", token_of(store, "alice")):
+    for wrong in ("Bearer x", "Bearer", "Basic eDp5", "Bearer souvenir_1_2", token_of(common, "alice")):
         status, body, headers = initialize(served, Authorization=wrong)
         assert (status, body["error"]) == (401, "invalid_token")
         assert 'error="invalid_token"' in headers["www-authenticate"]
@@ -71,20 +92,22 @@ async def test_without_a_credential_or_with_a_wrong_one_nobody_comes_in(served: 
     assert served.get("/health")[0] == 200
 
 
-async def test_a_revoked_token_ends_at_the_next_request(served: Served, store: Path) -> None:
-    token = token_of(store, "alice")
+async def test_a_revoked_token_ends_at_the_next_request(served: Served, common: Path) -> None:
+    token = token_of(common, "alice")
     async with served.client(token) as client:
         await called(client, "add_memory", content="Anna likes green tea")
         number = token.split("_")[1]
-        subprocess.run([*SOUVENIR, "--store", str(store), "token", "revoke", number], check=True, timeout=60)
+        subprocess.run([*SOUVENIR, "--store", str(common), "token", "revoke", number], check=True, timeout=60)
         with pytest.raises(MCPError):
             await client.call_tool("list_memories", {})
 
 
-async def test_a_read_only_token_sees_two_tools_and_can_call_no_other(served: Served, store: Path, era: Era) -> None:
-    async with served.client(token_of(store, "alice"), mode=era) as client:
+async def test_a_read_only_token_sees_two_tools_and_can_call_no_other(
+    served: Served, common: Path, alice: str, era: Era
+) -> None:
+    async with served.client(token_of(common, alice), mode=era) as client:
         [added] = (await called(client, "add_memory", content="Anna likes green tea"))["results"]
-    async with served.client(token_of(store, "alice", "--read-only"), mode=era) as client:
+    async with served.client(token_of(common, alice, read_only=True), mode=era) as client:
         assert sorted(tool.name for tool in (await client.list_tools()).tools) == ["list_memories", "search_memory"]
         found = await called(client, "search_memory", query="tea")
         assert [hit["memory_id"] for hit in found["results"]] == [added["memory_id"]]
@@ -97,13 +120,15 @@ async def test_a_read_only_token_sees_two_tools_and_can_call_no_other(served: Se
         assert (await called(client, "list_memories"))["total"] == 1
 
 
-async def test_a_token_for_one_project_reaches_that_and_what_is_shared(served: Served, store: Path) -> None:
-    async with served.client(token_of(store, "alice")) as client:
+async def test_a_token_for_one_project_reaches_that_and_what_is_shared(
+    served: Served, common: Path, alice: str
+) -> None:
+    async with served.client(token_of(common, alice)) as client:
         ids = [
             (await called(client, "add_memory", content=f"fact {n}", project=project))["results"][0]["memory_id"]
             for n, project in enumerate(("", "atlas", "other"))
         ]
-    async with served.client(token_of(store, "alice", "--project", "atlas")) as client:
+    async with served.client(token_of(common, alice, project="atlas")) as client:
         listed = await called(client, "list_memories")
         assert {one["memory_id"] for one in listed["results"]} == set(ids[:2])
         added = await called(client, "add_memory", content="another fact")
@@ -115,18 +140,31 @@ async def test_a_token_for_one_project_reaches_that_and_what_is_shared(served: S
         assert (await called(client, "update_memory", memory_id=ids[1], content="changed"))["results"]
 
 
-async def test_a_session_belongs_to_the_credential_that_began_it(served: Served, store: Path) -> None:
-    alice, bob = token_of(store, "alice"), token_of(store, "bob")
+async def test_a_session_belongs_to_the_credential_that_began_it(served: Served, common: Path) -> None:
+    alice, bob = token_of(common, "alice"), token_of(common, "bob")
     _, _, headers = initialize(served, Authorization=f"Bearer {alice}")
     session = {"mcp-session-id": headers["mcp-session-id"]}
     assert initialize(served, Authorization=f"Bearer {bob}", **session)[0] == 404
     assert initialize(served, Authorization=f"Bearer {bob}", **{"mcp-session-id": "0" * 32})[0] == 404
 
 
-async def test_older_clients_pass_their_token_too(served: Served, store: Path) -> None:
-    headers = {"Authorization": f"Bearer {token_of(store, 'alice')}"}
+async def test_without_sessions_any_server_answers_the_next_call(store: Path) -> None:
+    with serving(store, stateless="true") as one, serving(store, stateless="true") as two:
+        status, _, headers = initialize(one)
+        assert (status, "mcp-session-id" in headers) == (200, False)
+        call: dict[str, Any] = {"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": {}}
+        accepted = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-11-25"}
+        sent = {"Content-Type": "application/json"} | accepted
+        status, body, _ = two.ask("/mcp", sent, json.dumps(call).encode())
+        assert (status, body.count('"inputSchema"')) == (200, 5)
+        async with two.client(mode="legacy") as client:
+            await called(client, "add_memory", content="Anna likes tea")
+
+
+async def test_older_clients_pass_their_token_too(served: Served, common: Path, alice: str) -> None:
+    headers = {"Authorization": f"Bearer {token_of(common, alice)}"}
     async with Client(sse_client(f"{served.url}/sse", headers=headers), mode="legacy") as client:
-        assert (await called(client, "add_memory", content="Anna likes tea"))["scope"]["user_id"] == "alice"
+        assert (await called(client, "add_memory", content="Anna likes tea"))["scope"]["user_id"] == alice
 
 
 async def test_on_loopback_a_token_is_optional_but_a_wrong_one_is_wrong(store: Path) -> None:
@@ -153,9 +191,9 @@ async def test_on_loopback_a_token_is_optional_but_a_wrong_one_is_wrong(store: P
     ],
 )
 async def test_host_and_origin_are_checked_with_a_credential_too(
-    served: Served, store: Path, headers: dict[str, str], status: int
+    served: Served, common: Path, headers: dict[str, str], status: int
 ) -> None:
-    token = token_of(store, "alice")
+    token = token_of(common, "alice")
     assert initialize(served, Authorization=f"Bearer {token}", **headers)[0] == status
 
 
@@ -166,7 +204,7 @@ async def test_an_open_door_is_refused_in_words(store: Path) -> None:
     with pytest.raises(AssertionError, match=r"SOUVENIR_PUBLIC_URL is\s+not"):  # noqa: SIM117
         with serving(store, oauth_issuer="https://issuer.example.com"):
             pass
-    token_of(store, "alice", "--expires", "1h")
+    token_of(store, "alice", lifetime=timedelta(hours=1))
     with serving(store, "--host", "0.0.0.0") as served:  # noqa: S104
         assert initialize(served)[0] == 401
 

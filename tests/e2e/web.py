@@ -1,5 +1,6 @@
 """A server process that serves over HTTP, and what tests say to it."""
 
+import functools
 import os
 import socket
 import subprocess
@@ -9,15 +10,20 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncGenerator, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+
+from server.http.tokens import Tokens
+from store.clock import utc_now
 
 SOUVENIR = [sys.executable, "-P", "-c", "from server.cli import main; main()"]
 
@@ -94,12 +100,11 @@ def serving(store: Path | str, *options: str, **settings: str) -> Generator[Serv
             process.wait()
 
 
-def token_of(store: Path, user: str, *options: str) -> str:
-    """Return a new token, made with the command line."""
-    command = [*SOUVENIR, "token", "create", "--user", user, *options]
-    environment = os.environ | {"SOUVENIR_STORE": str(store)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
-    return done.stdout.strip()
+def token_of(store: Path, user: str, **rights: Any) -> str:
+    """Return a new token, as `souvenir token create` would."""
+    make = functools.partial(Tokens(store / "tokens.json", utc_now).create, user, **rights)
+    with ThreadPoolExecutor(1) as thread:  # this one may have an event loop already
+        return thread.submit(anyio.run, make).result()[0]
 
 
 async def called(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:

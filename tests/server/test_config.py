@@ -63,8 +63,8 @@ def test_a_secret_is_not_shown() -> None:
             "SOUVENIR_LOG_LEVEL is 'LOUD': Input should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'.",
         ),
         (
-            {"SOUVENIR_STORE": "s3://bucket"},
-            ("SOUVENIR_STORE is 's3://bucket': object storage is not supported by this version; name a folder."),
+            {"SOUVENIR_STORE": "ftp://bucket"},
+            ("SOUVENIR_STORE is 'ftp://bucket': an address begins with s3://, gs://, az://, db://."),
         ),
         ({"SOUVENIR_CONFIG": "/no/such/file.toml"}, "SOUVENIR_CONFIG names /no/such/file.toml, which isn't there."),
     ],

@@ -1,4 +1,6 @@
-from mcp.types import TextContent
+import pytest
+from mcp import MCPError
+from mcp.types import INVALID_PARAMS, TextContent
 
 from tests.conftest import Tools
 
@@ -21,3 +23,10 @@ async def test_each_prompt_names_the_tools_it_is_about(tools: Tools) -> None:
     assert "search_memory" in recall
     assert "add_memory" in await prompt(tools, "remember")
     assert "list_memories" in await prompt(tools, "review")
+
+
+async def test_an_unknown_prompt_or_a_missing_argument_is_named(tools: Tools) -> None:
+    for name, said in (("no such prompt", "Unknown prompt: no such prompt"), ("recall", "topic")):
+        with pytest.raises(MCPError, match=said) as raised:
+            await tools.client.get_prompt(name, {})
+        assert raised.value.code == INVALID_PARAMS
