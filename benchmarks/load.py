@@ -3,15 +3,20 @@
 A server over HTTP with 10,000 memories; 1, 16 and 64 clients, each of which calls again as soon as it has its answer:
 80 % searches and 20 % adds over `/mcp`, in the newest protocol revision. The baseline is the one client. Afterwards
 every acknowledged add is looked for. Clients and server share this machine's cores.
+
+With `--object-store`, the store is a bucket of moto's S3 server on loopback; with `--servers 2`, as many servers share
+the store, and each client stays with one of them.
 """
 
 import argparse
+import json
 import os
 import random
 import sys
 import tempfile
 import time
 from collections import defaultdict
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -24,6 +29,7 @@ from benchmarks.report import p50, p95, print_table, quantile, resident_megabyte
 from benchmarks.sample import fill, questions, statements
 from tests.e2e.web import serving
 from tests.fuzz import MODERN, request
+from tests.object_store import bucket
 
 SEARCHES = 0.8
 
@@ -44,30 +50,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--memories", type=int, default=10_000)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 16, 64])
+    parser.add_argument("--servers", type=int, default=1)
+    parser.add_argument("--object-store", action="store_true", help="a bucket instead of a folder")
     parser.add_argument("--seconds", type=float, default=20.0, help="for each number of clients")
     arguments = parser.parse_args()
+    place = "a bucket" if arguments.object_store else "a folder"
     print(
-        f"{arguments.memories:,} memories, {arguments.seconds:g} s each, {os.cpu_count()} cores, "
-        f"Python {sys.version.split()[0]}\n"
+        f"{arguments.memories:,} memories in {place}, {arguments.servers} server(s), {arguments.seconds:g} s each, "
+        f"{os.cpu_count()} cores, Python {sys.version.split()[0]}\n"
     )
-    with tempfile.TemporaryDirectory() as folder:
-        store = Path(folder) / "store"
-        anyio.run(fill, store, arguments.memories)
-        with serving(store, embedder="bundled") as served:
-            runs = anyio.run(_measure, served.url, arguments.clients, arguments.seconds)
-            megabytes = resident_megabytes(served.process.pid)
-            lost = anyio.run(_lost, served.url, [content for run in runs for content in run.added])
+    with ExitStack() as stack:
+        store: Path | str = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "store"
+        options: dict[str, str] = {}
+        if arguments.object_store:
+            made = stack.enter_context(bucket())
+            store, options = made.address, made.options
+        anyio.run(fill, store, arguments.memories, options)
+        settings = {"embedder": "bundled", "storage_options": json.dumps(options)}
+        servers = [stack.enter_context(serving(store, **settings)) for _ in range(arguments.servers)]
+        urls = [served.url for served in servers]
+        runs = anyio.run(_measure, urls, arguments.clients, arguments.seconds)
+        megabytes = " and ".join(f"{resident_megabytes(served.process.pid):.0f} MB" for served in servers)
+        lost = anyio.run(_lost, urls[0], [content for run in runs for content in run.added])
     _print(runs)
-    print(f"\n{sum(len(run.added) for run in runs)} adds were acknowledged; lost: {lost}. Server: {megabytes:.0f} MB")
+    print(f"\n{sum(len(run.added) for run in runs)} adds were acknowledged; lost: {lost}. In use: {megabytes}")
 
 
-async def _measure(url: str, numbers: list[int], seconds: float) -> list[Run]:
-    async with httpx2.AsyncClient(base_url=url, timeout=120, limits=httpx2.Limits(max_connections=200)) as web:
-        await _drive(web, 4, 3.0)  # libraries, caches
-        return [await _drive(web, number, seconds) for number in numbers]
+async def _measure(urls: list[str], numbers: list[int], seconds: float) -> list[Run]:
+    async with httpx2.AsyncClient(timeout=120, limits=httpx2.Limits(max_connections=200)) as web:
+        await _drive(web, urls, 4, 3.0)  # libraries, caches
+        return [await _drive(web, urls, number, seconds) for number in numbers]
 
 
-async def _drive(web: httpx2.AsyncClient, clients: int, seconds: float) -> Run:
+async def _drive(web: httpx2.AsyncClient, urls: list[str], clients: int, seconds: float) -> Run:
     run = Run(clients)
     asked, new, number = questions(2_000, seed=clients), statements(5_000, seed=100 + clients), count()
     began = time.perf_counter()
@@ -82,7 +97,7 @@ async def _drive(web: httpx2.AsyncClient, clients: int, seconds: float) -> Run:
             arguments = {"query": asked[one % len(asked)]} if search else {"content": content}
             tool = "search_memory" if search else "add_memory"
             started = time.perf_counter()
-            answer = await _call(web, tool, arguments)
+            answer = await _call(web, urls[seed % len(urls)], tool, arguments)
             run.times[tool].append(time.perf_counter() - started)
             calls += 1
             if answer is None:
@@ -98,11 +113,13 @@ async def _drive(web: httpx2.AsyncClient, clients: int, seconds: float) -> Run:
     return run
 
 
-async def _call(web: httpx2.AsyncClient, tool: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
+async def _call(web: httpx2.AsyncClient, url: str, tool: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
     """Return the structured result, None for an error of any kind."""
     body = request("tools/call", {"name": tool, "arguments": arguments})
     try:
-        answer = await web.post("/mcp", json=body, headers=MODERN | {"Mcp-Method": "tools/call", "Mcp-Name": tool})
+        answer = await web.post(
+            f"{url}/mcp", json=body, headers=MODERN | {"Mcp-Method": "tools/call", "Mcp-Name": tool}
+        )
         result = answer.json()["result"]
     except (httpx2.HTTPError, ValueError, KeyError):
         return None
@@ -112,9 +129,9 @@ async def _call(web: httpx2.AsyncClient, tool: str, arguments: dict[str, Any]) -
 async def _lost(url: str, contents: list[str]) -> int:
     """Return how many of the added memories are not in the list of all of them."""
     wanted, cursor = set(contents), ""
-    async with httpx2.AsyncClient(base_url=url, timeout=120) as web:
+    async with httpx2.AsyncClient(timeout=120) as web:
         while wanted:
-            page = await _call(web, "list_memories", {"limit": 10, "cursor": cursor})
+            page = await _call(web, url, "list_memories", {"limit": 10, "cursor": cursor})
             assert page is not None
             wanted -= {one["content"] for one in page["results"]}
             cursor = page.get("next_cursor", "")

@@ -1,9 +1,10 @@
 """Made-up memories and questions about them, for benchmarks of speed: varied words, no data from elsewhere."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -64,12 +65,12 @@ def statements(count: int, seed: int = 1) -> list[str]:
     return list(made)
 
 
-async def fill(store: Path, count: int) -> list[str]:
+async def fill(store: Path | str, count: int, options: Mapping[str, str] = MappingProxyType({})) -> list[str]:
     """Make a store of `count` memories of the default user and return their ids.
 
     Bulk-loaded past the tools, which look for neighbours of each; what is stored is what they would store.
     """
-    table = await MemoryTable.open(store)
+    table = await MemoryTable.open(store, options=options)
     new_id, vectors = TimeOrderedIds(), Vectors(table, bundled())
     memory_ids: list[str] = []
     made = drafts(statements(count))

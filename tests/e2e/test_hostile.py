@@ -155,6 +155,18 @@ async def test_clients_that_vanish_in_the_middle_of_a_call_leave_whole_writes(se
     assert 5 in counts
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
+def test_a_signal_lets_a_running_call_finish(served: Served) -> None:
+    texts = [f"fact {number}" for number in range(100)]
+    call = request("tools/call", {"name": "add_memory", "arguments": {"contents": texts}})
+    with connection(served) as opened:
+        opened.sendall(post(json.dumps(call).encode(), None, **NAMED))
+        time.sleep(0.02)
+        served.process.terminate()
+        until(opened, b'"event":"ADD"')
+    assert served.process.wait(timeout=15) in (0, -15)
+
+
 async def test_fuzzed_calls_are_answered_in_order(served: Served) -> None:
     """A sample; `.ci/run` sends 10,000: python -m tests.fuzz."""
     assert await fuzz(served, 500, seed=11) == []
