@@ -24,6 +24,8 @@ from tools.update import update_tool
 
 DISTRIBUTION = "souvenir-mcp"
 
+LONGEST_CLIENT = 100
+
 _request: ContextVar[ServerRequestContext[Any, Any]] = ContextVar("request")
 """The request being served: the SDK hands it to tools and templates, but not to resources of a fixed address."""
 
@@ -90,10 +92,15 @@ def source_of_request(transport: str) -> Source:
     parameters = current_request().session.client_params
     client = parameters.client_info if parameters else None
     return Source(
-        client=client.name if client else "",
-        client_version=client.version if client else "",
+        client=_short(client.name) if client else "",
+        client_version=_short(client.version) if client else "",
         transport=transport,
     )
+
+
+def _short(text: str) -> str:
+    """Return what a client says of itself as it is stored with each memory: valid Unicode, no more than a name."""
+    return text[:LONGEST_CLIENT].encode(errors="replace").decode()
 
 
 def local_caller(defaults: Scope, transport: str) -> Caller:

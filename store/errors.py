@@ -19,6 +19,8 @@ Texts are written for the reader who can act: a model that calls a tool, or a pe
 was wrong, what is valid and what to do next, and never contain the text of a memory.
 """
 
+import re
+
 
 class SouvenirError(Exception):
     """Base of all errors that Souvenir raises on purpose."""
@@ -82,3 +84,8 @@ class ProviderUnavailableError(ProviderError):
 
 class ProviderOutputError(ProviderError):
     """The provider answered with something that can't be used."""
+
+
+def is_conflict(error: Exception) -> bool:
+    """Whether something failed because another server committed at the same moment: to begin anew will do."""
+    return bool(re.search("conflict|concurrent|incompatible transaction|already exists", str(error), re.IGNORECASE))

@@ -125,7 +125,7 @@ def readable(scope: Scope) -> Predicate:
     """What a reader in this scope may see: see `Scope`. Never another user's."""
     return all_of(
         equals("user_id", scope.user_id),
-        _shared_or_named("project", scope.project),
+        equals("project", scope.project) if scope.own_project_alone else _shared_or_named("project", scope.project),
         _shared_or_named("agent_id", scope.agent_id),
         equals("run_id", scope.run_id) if scope.run_id else "",
     )

@@ -23,12 +23,14 @@ class Scope:
 
     Reading: the user's shared memories (an empty `project` or `agent_id`) and those of the named project and
     agent; `*` means any. An empty `run_id` reads all conversations. Writing: exactly these values are stored.
+    `own_project_alone` leaves out what all projects share.
     """
 
     user_id: str
     project: str = ""
     agent_id: str = ""
     run_id: str = ""
+    own_project_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

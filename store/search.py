@@ -109,12 +109,13 @@ class Hits:
 
 @dataclass(slots=True)
 class _Selection:
-    """What is remembered of one selection, and as of which commit."""
+    """What is remembered of one selection: how many rows it has as of one commit, and its rows as of another."""
 
     reading: anyio.Lock = field(default_factory=anyio.Lock)
     total: int | None = None
     version: int = 0
     held: "HeldRows | None" = None
+    held_version: int = 0
     table_rows: int = 0
     wanted: View | None = None
 
@@ -171,7 +172,7 @@ class Searcher:
             return await self._by_index(question, lambda: embed(version), view, selection, total, ageing)
         # One after the other: side by side, on two cores, they take a sixth longer (benchmarks/latency.py).
         held = await self._newest(selection, question, view, most)
-        vector = await embed(selection.version)
+        vector = await embed(selection.held_version)
         words = await self._words.of(question.text)
         if held is None:
 
@@ -203,13 +204,13 @@ class Searcher:
         now = question.now
         version = await self._table.version()
         held = selection.held
-        if held is not None and selection.version == version and held.valid_at(now):
+        if held is not None and selection.held_version == version and held.valid_at(now):
             return held
         if selection.wanted and selection.reading.locked():  # by `read_ahead`, which takes seconds
             return None
         async with selection.reading:  # one brings them up, the others wait for it
             held = selection.held
-            if held is not None and selection.version >= version and held.valid_at(now):
+            if held is not None and selection.held_version >= version and held.valid_at(now):
                 return held  # somebody else has, as of a commit that is no older than this question
             if held is not None and held.valid_at(now) and await self._brought_up(selection, held, view):
                 return held
@@ -243,21 +244,21 @@ class Searcher:
             words = await self._table.words_of_each(rows.texts())
             # Not on the event loop: a thousand rows take 3 ms.
             await anyio.to_thread.run_sync(held.append, rows, words)
-        selection.held = held
+        selection.held, selection.held_version = held, version
         selection.version, selection.table_rows, selection.total = version, table_rows, len(held)
         self._make_room(selection)
         return None
 
     async def _brought_up(self, selection: _Selection, held: "HeldRows", view: View) -> bool:
         """Bring held rows up to the newest commit, or a later one; False if they have to be read again."""
-        version, table_rows, new = await self._table.version_and_rows(selection.version)
-        if selection.version == version:
+        version, table_rows, new = await self._table.version_and_rows(selection.held_version)
+        if selection.held_version == version:
             return True
         if selection.table_rows + new != table_rows:
             return False  # rows were erased, which leaves no trace of its own
         if await self._table.dimension() != held.dimension:
             return False
-        changed = await self._table.changed_since(selection.version, view.visible, HELD_CHANGES)
+        changed = await self._table.changed_since(selection.held_version, view.visible, HELD_CHANGES)
         if changed is None or changed.visible.vectors.shape[1] != held.dimension:
             return False
         if held.outdated > len(held) // 4 + HELD_CHANGES:
@@ -265,6 +266,7 @@ class Searcher:
         words = await self._table.words_of_each(changed.visible.texts())
         held.remove(changed.row_ids)
         held.append(changed.visible, words)
+        selection.held_version = version
         selection.version, selection.table_rows, selection.total = version, table_rows, len(held)
         return True
 

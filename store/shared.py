@@ -6,7 +6,6 @@ No lock reaches across machines. What reads and then writes compares and swaps i
 # LanceDB and Arrow are only partly typed: what they return is unknown to the checker here, and only here.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -19,7 +18,7 @@ import lancedb
 from store import schema
 from store.addresses import SCHEMES
 from store.creation import create_indexes, create_table, missing_indexes
-from store.errors import ConfigError, MigrationError, SchemaError, StoreError
+from store.errors import ConfigError, MigrationError, SchemaError, StoreError, is_conflict
 from store.handle import TableHandle, schema_mismatch, translated
 from store.locks import TaskLock
 from store.tables import FIRST
@@ -125,11 +124,6 @@ class SharedHandle(TableHandle):
         async with self._tasks:
             with anyio.CancelScope(shield=True):
                 yield
-
-
-def is_conflict(error: Exception) -> bool:
-    """Whether something failed because another server committed at the same moment."""
-    return bool(re.search("conflict|concurrent|already exists", str(error), re.IGNORECASE))
 
 
 async def _connected(address: str, options: Mapping[str, str]) -> lancedb.AsyncConnection:

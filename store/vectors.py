@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import anyio
+
 from store import filters
 from store.embedders.base import Embedder
-from store.errors import ProviderError, ProviderOutputError
+from store.errors import ProviderError, ProviderOutputError, StoreError, is_conflict
 from store.filters import after, one_of
 from store.models import Fingerprint, Memory, Vector
 
@@ -42,6 +44,10 @@ class Embedded:
     def without_vectors(self, problem: str = "") -> "Embedded":
         """Return the same texts without vectors, and why."""
         return Embedded((None,) * len(self.vectors), problem)
+
+
+ATTEMPTS = 10
+"""Of fixing whose vectors a table holds, while other servers do so too."""
 
 
 class Vectors:
@@ -114,10 +120,18 @@ class Vectors:
         """
         if embedded.fingerprint is None:
             return embedded
+        for attempt in range(ATTEMPTS):
+            stored = await self._table.fingerprint()
+            if stored is not None:
+                break
+            try:
+                await self._table.adopt(embedded.fingerprint)
+            except StoreError as error:
+                if attempt == ATTEMPTS - 1 or not (self._table.is_shared and is_conflict(error)):
+                    raise
+                await anyio.sleep(0.05 * attempt)
         stored = await self._table.fingerprint()
-        if stored is None:
-            await self._table.adopt(embedded.fingerprint)
-        elif stored != embedded.fingerprint:
+        if stored is not None and stored != embedded.fingerprint:
             return embedded.without_vectors(_mismatch(embedded.fingerprint, stored))
         return embedded
 

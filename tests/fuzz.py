@@ -67,7 +67,15 @@ ODD_VALUES: tuple[Any, ...] = (
     ["a"] * 200,
     {f"key {n}": n for n in range(50)},
 )
-TROUBLE = ("Traceback", "Error executing tool", "Internal server error", 'File "/', "panicked", "RuntimeError")
+TROUBLE = (
+    "Traceback",
+    "Error executing tool",
+    "Internal server error",
+    'File "/',
+    "panicked",
+    "RuntimeError",
+    "The store could not",
+)
 HEADERS = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 MODERN = HEADERS | {"MCP-Protocol-Version": "2026-07-28"}
 META = {
@@ -79,7 +87,7 @@ META = {
 
 def request(method: str, parameters: dict[str, Any], number: int = 1) -> dict[str, Any]:
     """Return one self-contained request."""
-    return {"jsonrpc": "2.0", "id": number, "method": method, "params": parameters | {"_meta": META}}
+    return {"jsonrpc": "2.0", "id": number, "method": method, "params": parameters | {"_meta": dict(META)}}
 
 
 class Inputs:
@@ -137,7 +145,11 @@ class Inputs:
             arguments = {"content": f"{self.text()} {chance.random()}"}
         if chance.random() < 0.05:
             arguments[self.text()[:50]] = chance.choice(ODD_VALUES)
-        return request("tools/call", {"name": tool["name"], "arguments": arguments})
+        call = request("tools/call", {"name": tool["name"], "arguments": arguments})
+        if chance.random() < 0.1:
+            information = {"name": self.text(), "version": self.text()}
+            call["params"]["_meta"] = META | {"io.modelcontextprotocol/clientInfo": information}
+        return call
 
     def garbage(self) -> tuple[bytes, dict[str, str]]:
         """Return a body that is no request, and headers that may not be in order either."""

@@ -25,6 +25,7 @@ class LocalIssuer:
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
     asked: list[str] = field(default_factory=list[str])
     answers: bool = True
+    pause: float = 0.0
 
     def token(self, *, kid: str = "first", key: Any = None, **claims: Any) -> str:
         """Return a signed token; claims that are None are left out."""
@@ -49,6 +50,7 @@ def issuing(path: str = "") -> Generator[LocalIssuer]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             issuer.asked.append(self.path)
+            time.sleep(issuer.pause)
             pages = {"/keys": issuer.published(), f"/.well-known/oauth-authorization-server{path}": issuer.metadata}
             found = pages.get(self.path) if issuer.answers else None
             body = json.dumps(found).encode()

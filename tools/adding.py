@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import anyio
 
 from store.clock import Clock
-from store.errors import InvalidRequestError
-from store.filters import all_of, any_of, live_in, one_of
+from store.errors import InvalidRequestError, StoreError, is_conflict
+from store.filters import all_of, any_of, live, live_in, one_of
 from store.ids import IdSource
 from store.models import Memory, Scope, Source
 from store.vectors import Embedded, Vectors
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 MOST_AT_ONCE = 64
 """Calls whose statements go into one commit, each of up to a hundred statements."""
+
+ATTEMPTS = 20
+"""Of a commit that other servers are quicker with, each time."""
 
 
 @dataclass(slots=True)
@@ -102,7 +105,17 @@ class Adding:
         """Store what waits, in the order it came. Call it under `writing()`."""
         calls, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
         try:
-            await self._store(calls)
+            try:
+                await self._store_again_if_overtaken(calls)
+            except StoreError:
+                if len(calls) == 1:
+                    raise
+                # It may be for what one of them wants stored; the others must not suffer for it.
+                for call in calls:
+                    try:
+                        await self._store_again_if_overtaken([call])
+                    except StoreError as error:
+                        call.error = error
         except BaseException as error:
             for call in calls:
                 call.error = call.error or error
@@ -111,7 +124,20 @@ class Adding:
             for call in calls:
                 call.done = True
 
+    async def _store_again_if_overtaken(self, calls: Sequence[_Call]) -> None:
+        """Store what calls want; on a shared store a commit gives way to others, and is made again then."""
+        for attempt in range(ATTEMPTS):
+            try:
+                await self._store(calls)
+            except StoreError as error:
+                if attempt == ATTEMPTS - 1 or not (self._table.is_shared and is_conflict(error)):
+                    raise
+            else:
+                return
+
     async def _store(self, calls: Sequence[_Call]) -> None:
+        for call in calls:
+            call.added, call.error = [], None
         ids = [[self._new_id() for _ in call.drafts] for call in calls]
         hashes = set[str]().union(*(call.hashes for call in calls))
         # Most often neither is there: one question for both, and for all calls.
@@ -145,25 +171,24 @@ class Adding:
 
         Of two servers that store the same statement at the same time, exactly one comes second, and sees both.
         """
-        alike = await self._table.with_commits(
-            all_of(
-                "superseded_at IS NULL AND deleted_at IS NULL",
-                one_of("content_hash", {memory.content_hash for memory in fresh}),
-            )
-        )
-        own = {memory.row_id: memory for memory in fresh}
+        hashes = {memory.content_hash for memory in fresh}
+        alike = await self._table.with_commits(all_of(live(self._clock()), one_of("content_hash", hashes)))
+        own = {memory.row_id for memory in fresh}
         commit = min((number for number, memory in alike if memory.row_id in own), default=0)
         earlier = [memory for number, memory in alike if number < commit]
-        repeated: list[Memory] = []
+        instead: dict[str, Memory] = {}
         for call in calls:
             known = [memory for memory in earlier if versions.is_in(memory, call.scope)]
-            for place, (draft, added) in enumerate(zip(call.drafts, call.added, strict=False)):
+            for draft, added in zip(call.drafts, call.added, strict=False):
                 same = next((memory for memory in known if versions.says_the_same(memory, draft)), None)
-                if same is not None and added.memory.row_id in own:
-                    call.added[place] = Added("NONE", same)
-                    repeated.append(added.memory)
-        if repeated:
-            await self._table.withdraw(repeated)
+                if same is not None and added.event == "ADD":
+                    instead[added.memory.row_id] = same
+        for call in calls:
+            call.added = [
+                Added("NONE", instead[one.memory.row_id]) if one.memory.row_id in instead else one for one in call.added
+            ]
+        if instead:
+            await self._table.withdraw(list(instead))
 
     async def _known(self, call: _Call) -> list[Memory]:
         now = self._clock()

@@ -1,7 +1,7 @@
 """Who is calling, and what that lets them reach."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from store.clock import Clock
 from store.errors import InvalidRequestError
@@ -48,6 +48,11 @@ class Caller:
             agent_id=guards.name("agent_id", agent_id) or EVERYWHERE,
             run_id=guards.name("run_id", run_id),
         )
+
+    def scope_to_change(self, user_id: str, project: str, agent_id: str, run_id: str) -> Scope:
+        """Return where to look for a memory that is to be changed: of one project alone, if the credential is."""
+        scope = self.scope_of_id(user_id, project, agent_id, run_id)
+        return replace(scope, own_project_alone=self.project_is_fixed)
 
     def _user(self, user_id: str) -> str:
         user = guards.name("user_id", user_id) or self.defaults.user_id

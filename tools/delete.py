@@ -30,7 +30,7 @@ def delete_tool(access: Access) -> StrictTool:
         and can be brought back: undo says how.
         """
         caller = access.caller()
-        scope = caller.scope_of_id(user_id, project, agent_id, run_id)
+        scope = caller.scope_to_change(user_id, project, agent_id, run_id)
         outcome = await (await access.memories()).delete(
             guards.memory_ids(memory_ids),
             scope,

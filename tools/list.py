@@ -1,5 +1,6 @@
 """The tool `list_memories`."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from mcp.types import CallToolResult, ToolAnnotations
@@ -34,6 +35,9 @@ from tools.results import (
 )
 from tools.search import SHORTENED
 
+MANY_VERSIONS = 20
+"""So many versions of one memory are shown, the newest ones; `memory://{memory_id}` has more."""
+
 
 def list_tool(access: Access) -> StrictTool:
     """Return the tool on these memories."""
@@ -67,7 +71,9 @@ def list_tool(access: Access) -> StrictTool:
         memories = await access.memories()
         if memory_id:
             scope = caller.scope_of_id(user_id, project, agent_id, run_id)
-            return answer(history_results(await memories.history(guards.memory_id(memory_id), scope), scope))
+            return answer(
+                history_results(await memories.history(guards.memory_id(memory_id), scope, limit=MANY_VERSIONS), scope)
+            )
         page = await memories.page(
             scope,
             selection=narrowed,
@@ -87,10 +93,6 @@ def list_tool(access: Access) -> StrictTool:
     )
 
 
-MANY_VERSIONS = 20
-"""So many versions of one memory are shown, the newest ones; `memory://{memory_id}` has them all."""
-
-
 def page_results(page: Page, scope: Scope) -> ListResults:
     """Return one page of memories."""
     texts = fit([memory.content for memory in page.memories])
@@ -101,13 +103,13 @@ def page_results(page: Page, scope: Scope) -> ListResults:
     return _listed(shown, scope, page.total, page.next_cursor)
 
 
-def history_results(versions: list[Memory], scope: Scope) -> ListResults:
+def history_results(versions: Sequence[Memory], scope: Scope) -> ListResults:
     """Return all versions: the newest whole, as the only way to see a long memory, the others within the budget."""
-    newest, *older = versions[:MANY_VERSIONS]
+    newest, *older = versions
     texts = fit([memory.content for memory in older], RESULT_TOKENS)
     shown = [memory_result(newest, Shortened(newest.content), **full_fields(newest, alone=True))]
     shown += [memory_result(memory, text, **full_fields(memory)) for memory, text in zip(older, texts, strict=True)]
-    return _listed(shown, scope, len(versions), "")
+    return _listed(shown, scope, newest.version, "")
 
 
 def _listed(shown: list[MemoryResult], scope: Scope, total: int, next_cursor: str) -> ListResults:

@@ -10,7 +10,7 @@ import anyio
 from store import filters
 from store.clock import Clock
 from store.embedders.base import Embedder
-from store.errors import InvalidRequestError, NotFoundError, OvertakenError, StoreError
+from store.errors import InvalidRequestError, NotFoundError, OvertakenError, StoreError, is_conflict
 from store.filters import Order, Selection, all_of, equals, one_of
 from store.ids import IdSource
 from store.models import Memory, Scope, Source, Vector
@@ -19,7 +19,7 @@ from store.search import DEFAULT_MIN_SCORE
 from store.together import together
 from store.vectors import Vectors
 from tools import notes, paging, versions
-from tools.adding import Adding
+from tools.adding import ATTEMPTS, Adding
 from tools.keeping import Keeping
 from tools.outcomes import (
     AddOutcome,
@@ -40,9 +40,6 @@ if TYPE_CHECKING:
     from store.table import MemoryTable
 
 T = TypeVar("T")
-
-ATTEMPTS = 20
-"""Of a change that other servers are quicker with, each time; in a folder, the lock lets the first one succeed."""
 
 COMMITS_UNTIL_MAINTENANCE = 32
 """A hundred single-row commits make a search ten times as slow until they are compacted (lancedb 0.40)."""
@@ -206,8 +203,9 @@ class Memories:
             try:
                 async with self._table.writing():
                     return await change()
-            except OvertakenError:
-                if attempt == ATTEMPTS - 1:
+            except (OvertakenError, StoreError) as error:
+                overtaken = isinstance(error, OvertakenError) or (self._table.is_shared and is_conflict(error))
+                if attempt == ATTEMPTS - 1 or not overtaken:
                     raise
         raise AssertionError  # the last attempt returns or raises
 
@@ -232,7 +230,11 @@ class Memories:
             await self._table.settle()
             return UpdateOutcome(old, ())
         await self._quota.admit([new], more=1 if old.deleted_at else 0)
-        await self._table.supersede([(old, new)])
+        try:
+            await self._table.supersede([(old, new)])
+        except OvertakenError as error:
+            if memory_id not in error.made:
+                raise
         self._committed()
         return UpdateOutcome(new, changed)
 
@@ -299,8 +301,10 @@ class Memories:
             next_cursor=paging.cursor_after(shown[-1], sort) if len(found) > limit else "",
         )
 
-    async def history(self, memory_id: str, scope: Scope, *, with_vectors: bool = False) -> list[Memory]:
-        """Return all versions of one memory, newest first.
+    async def history(
+        self, memory_id: str, scope: Scope, *, limit: int | None = None, with_vectors: bool = False
+    ) -> list[Memory]:
+        """Return versions of one memory, newest first; the number of the first one says how many there are.
 
         Raises:
             NotFoundError: The user has no such memory.
@@ -308,6 +312,7 @@ class Memories:
         found = await self._table.find(
             all_of(equals("memory_id", memory_id), filters.readable(scope)),
             order=[Order("version", descending=True)],
+            limit=limit,
             with_vectors=with_vectors,
         )
         if not found:

@@ -16,6 +16,9 @@ from tools.times import written
 
 PROFILE_TOKENS = 1_500
 
+MOST_VERSIONS = 100
+"""Of one memory; a thousand of the longest would be more than 30 MB."""
+
 LONG_LINES = 4 * PROFILE_TOKENS
 """Shared among a hundred memories at most, it leaves each line short enough for many to be shown."""
 
@@ -65,7 +68,7 @@ def add_resources(server: MCPServer, access: Access) -> None:
     async def memory(memory_id: str) -> str:
         scope = access.caller().scope_of_id("", "", "", "")
         try:
-            history = await (await access.memories()).history(memory_id, scope)
+            history = await (await access.memories()).history(memory_id, scope, limit=MOST_VERSIONS)
         except NotFoundError as error:
             raise ResourceNotFoundError(str(error)) from error
         except SouvenirError as error:

@@ -42,7 +42,7 @@ def update_tool(access: Access) -> StrictTool:
         restore_version brings an earlier or a deleted version back.
         """
         caller = access.caller()
-        scope = caller.scope_of_id(user_id, project, agent_id, run_id)
+        scope = caller.scope_to_change(user_id, project, agent_id, run_id)
         wanted = guards.memory_id(memory_id)
         change = Change(
             content=guards.content(content) if content else None,

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from mcp.server.auth.routes import create_protected_resource_routes
 from mcp.server.mcpserver import MCPServer
-from mcp.server.transport_security import TransportSecuritySettings
+from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
 from pydantic import AnyHttpUrl, ConfigDict, TypeAdapter
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from server.app import DISTRIBUTION
 from server.config import Settings
+from server.http.allowance import Allowance
 from server.http.identity import Credentials, Guard
 from server.http.metrics import Metrics
 from server.http.oauth import READ, WRITE
@@ -26,8 +27,9 @@ MOST_BYTES = 4 * 1024 * 1024
 """Of a request's body. A hundred memories of the longest kind, in a script of three bytes a letter, are larger: they
 come in several calls."""
 
-MOST_SESSIONS = 2_000
-"""Of clients of the handshake protocol at a time; one that says nothing for half an hour is forgotten."""
+MOST_SESSIONS, SESSIONS_A_MINUTE = 4_000, 100
+"""Of clients of the handshake protocol: at a time, and how many new ones each user may open. One that says nothing for
+half an hour is forgotten, so that one user can't take all of them."""
 
 _ADDRESS = TypeAdapter(AnyHttpUrl, config=ConfigDict(url_preserve_empty_path=True))
 """An issuer is compared letter by letter: no slash may be added to its end."""
@@ -55,15 +57,28 @@ def http_app(
     )
     older = server.sse_app(transport_security=security, max_request_body_size=MOST_BYTES)
 
-    def guarded(app: ASGIApp, path: str = "") -> Guard:
+    openings = None if settings.stateless else Allowance(SESSIONS_A_MINUTE)
+
+    def guarded(app: ASGIApp, path: str = "", *, opens: bool = False) -> Guard:
         resource = f"{settings.public_url}{path}" if settings.oauth_issuer else ""
-        return Guard(app, credentials, required=required, resource=resource)
+        return Guard(
+            app,
+            credentials,
+            required=required,
+            resource=resource,
+            openings=openings if opens else None,
+        )
+
+    async def measured(request: Request) -> Response:
+        return await checks.validate_request(request) or await metrics.endpoint(request)
+
+    checks = TransportSecurityMiddleware(security)
 
     # The SDK's routes: their own guard would need a credential of everybody, and knows nothing of `scope=`.
     transports: list[BaseRoute] = [
         Mount("/messages", app=guarded(route.app, "/sse"))
         if isinstance(route, Mount)
-        else Route(route.path, guarded(route.app, route.path))
+        else Route(route.path, guarded(route.app, route.path, opens=True))
         for route in (*streamable.routes, *older.routes)
         if isinstance(route, Route | Mount)
     ]
@@ -83,7 +98,7 @@ def http_app(
             *transports,
             *metadata,
             Route("/health", _health),
-            Route("/metrics", guarded(Route("/metrics", metrics.endpoint).app)),
+            Route("/metrics", guarded(Route("/metrics", measured).app)),
         ],
         lifespan=streamable.router.lifespan_context,  # runs the sessions of Streamable HTTP; the other needs nothing
     )

@@ -6,12 +6,14 @@ from urllib.parse import urlsplit
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser, BearerAuthBackend
 from mcp.server.auth.provider import AccessToken
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
 from server.app import current_request, source_of_request
+from server.http.allowance import Allowance
 from server.http.oauth import READ, WRITE, Issuer
 from server.http.tokens import PREFIX, Tokens
 from store.errors import SouvenirError
@@ -57,10 +59,20 @@ class Guard:
         credentials: Tells whose credential it is.
         required: Whether a request without one is refused.
         resource: The address by which clients know what is guarded; empty where no issuer's tokens count.
+        openings: How often each user may open a session; None where there are none.
     """
 
-    def __init__(self, app: ASGIApp, credentials: Credentials, *, required: bool, resource: str = "") -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        credentials: Credentials,
+        *,
+        required: bool,
+        resource: str = "",
+        openings: Allowance | None = None,
+    ) -> None:
         self._app = app
+        self._openings = openings
         self._backend = BearerAuthBackend(credentials)
         self._required = required
         self._metadata = f', resource_metadata="{metadata_address(resource)}"' if resource else ""
@@ -85,12 +97,23 @@ class Guard:
         if READ not in scopes.scopes:
             return self._refused(403, "insufficient_scope", f"The credential lacks the scope {READ}.")
         scope["user"], scope["auth"] = user, scopes
+        if self._openings and _opens_session(connection):
+            wait = self._openings.wait(user.access_token.subject or "")
+            if wait:
+                return _answer(429, "too_many_sessions", f"Too many new sessions. Try again in {wait:.0f} seconds.")
         return None
 
     def _refused(self, status: int, error: str, description: str) -> Response:
         said = f'error="{error}", error_description="{description}", ' if error else ""
         challenge = f'Bearer {said}scope="{READ} {WRITE}"{self._metadata}'
         return _answer(status, error or "unauthorized", description, challenge)
+
+
+def _opens_session(connection: HTTPConnection) -> bool:
+    """Whether a request would open a session of the handshake protocol, which lasts for half an hour."""
+    revision = connection.headers.get("mcp-protocol-version", "")
+    is_get = connection.scope["method"] == "GET"
+    return is_get or ("mcp-session-id" not in connection.headers and revision in ("", *HANDSHAKE_PROTOCOL_VERSIONS))
 
 
 def _answer(status: int, error: str, description: str, challenge: str = "") -> Response:

@@ -1,11 +1,12 @@
 """OAuth 2.1 as a resource server: tokens that an issuer has signed, checked against the keys that it publishes."""
 
+import http.client
 import json
 import logging
 import time
 import urllib.request
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import anyio.to_thread
@@ -91,6 +92,9 @@ class Issuer:
         )
 
     async def _key(self, name: str) -> jwt.PyJWK | None:
+        fresh = time.monotonic() - self._read_at <= KEYS_LIVE
+        if name in self._keys and (fresh or self._reading.locked()):
+            return self._keys[name]  # without waiting for whoever asks the issuer just now
         async with self._reading:
             now = time.monotonic()
             outdated = now - self._read_at > KEYS_LIVE or name not in self._keys
@@ -113,10 +117,16 @@ class Issuer:
         if not self._keys_address:
             self._keys_address = self._discovered()
         keys: dict[str, jwt.PyJWK] = {}
-        for entry in _fetched(self._keys_address).get("keys", []):
+        published = _fetched(self._keys_address).get("keys")
+        for entry in cast("list[Any]", published) if isinstance(published, list) else []:
             try:
                 keys[str(entry.get("kid", ""))] = jwt.PyJWK(entry)
-            except jwt.PyJWTError:  # of a kind that is not for signatures, or that is not known here
+            except (
+                jwt.PyJWTError,
+                AttributeError,
+                TypeError,
+                ValueError,
+            ):  # of a kind that is not for signatures, or that is not known here
                 continue
         if not keys:
             raise ProviderOutputError(f"{self._keys_address} has no keys to check signatures with.")
@@ -154,7 +164,7 @@ def _fetched(address: str) -> dict[str, Any]:
     try:
         with urllib.request.urlopen(address, timeout=REQUEST_SECONDS) as answer:  # noqa: S310 - of HTTP, see above
             found = json.loads(answer.read(MOST_BYTES))
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise ProviderUnavailableError(f"{address} does not answer: {error}.") from None
     except ValueError:
         raise ProviderOutputError(f"{address} does not answer with JSON.") from None

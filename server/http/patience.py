@@ -2,6 +2,9 @@
 
 import asyncio
 import socket
+import sys
+from contextlib import suppress
+from typing import ClassVar
 
 import anyio
 from starlette.responses import JSONResponse
@@ -15,12 +18,39 @@ BODY_SECONDS = 30.0
 """From there to the end of the body."""
 
 
+MOST_CONNECTIONS = 4_000
+"""At a time; each costs some 60 kB. Further ones are closed at once."""
+
+OWN_FILES = 400
+"""How many files the store and the program itself may have open, beside connections."""
+
+
+def most_connections() -> int:
+    """Return how many connections leave the store files to open; raises this process's limit as far as it goes."""
+    if sys.platform == "win32":
+        return MOST_CONNECTIONS  # sockets are not counted there
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_CONNECTIONS + OWN_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else max(50, min(MOST_CONNECTIONS, soft - OWN_FILES))
+
+
 class PatientProtocol(H11Protocol):
     """HTTP/1.1 as uvicorn speaks it; it has no limit of its own for clients that are slow to ask."""
+
+    most_connections: ClassVar[int] = MOST_CONNECTIONS
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] - as in the base class
         """Begin to wait for a request, and find out if the other machine has gone."""
         super().connection_made(transport)
+        if len(self.connections) > self.most_connections:
+            transport.abort()
         opened = transport.get_extra_info("socket")
         if opened is not None:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -1,7 +1,5 @@
 """What holds for each call over HTTP: which tools a credential may call, how often, and for how long."""
 
-import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -10,14 +8,13 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp.types import INTERNAL_ERROR, CallToolResult, TextContent
 
+from server.http.allowance import Allowance
 from server.http.identity import access_token
 from server.http.metrics import Metrics
 from server.http.oauth import WRITE
 
 READING = ("search_memory", "list_memories")
 """What a read-only credential sees and can call."""
-
-REMEMBERED_CALLERS = 10_000
 
 
 class Rules:
@@ -79,30 +76,6 @@ class Rules:
             f"Too many calls: {self._allowance.a_minute} a minute are allowed. Nothing was done. "
             f"Try again in {wait:.0f} seconds."
         )
-
-
-class Allowance:
-    """How many calls each user has left: as many as a minute brings, which come back evenly.
-
-    Args:
-        a_minute: How many; 0 for any number.
-    """
-
-    def __init__(self, a_minute: int) -> None:
-        self.a_minute = a_minute
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def wait(self, user: str, now: float | None = None) -> float:
-        """Return 0 and count a call; or in how many seconds there will be one left, at least 1."""
-        if not self.a_minute:
-            return 0.0
-        now = time.monotonic() if now is None else now
-        left, at = self._left.pop(user, (float(self.a_minute), now))
-        left = min(float(self.a_minute), left + (now - at) * self.a_minute / 60)
-        self._left[user] = (left - 1 if left >= 1 else left, now)
-        if len(self._left) > REMEMBERED_CALLERS:
-            self._left.popitem(last=False)
-        return 0.0 if left >= 1 else max(1.0, (1 - left) * 60 / self.a_minute)
 
 
 def _error(text: str) -> CallToolResult:

@@ -12,7 +12,7 @@ from server.http.app import audiences, credentials_required, http_app
 from server.http.identity import Credentials, http_caller
 from server.http.metrics import Metrics
 from server.http.oauth import Issuer
-from server.http.patience import PatientProtocol
+from server.http.patience import PatientProtocol, most_connections
 from server.http.rules import Rules
 from server.http.tokens import Tokens
 from server.maintenance import maintain_always
@@ -25,9 +25,6 @@ from tools.callers import Access
 
 DRAIN_SECONDS = 5
 """How long running calls may still take after a signal; streams that only wait are cut then."""
-
-MOST_CONNECTIONS = 4_000
-"""Beyond, requests are answered with 503: each open connection costs some 60 kB."""
 
 BACKLOG = 1_024
 
@@ -83,6 +80,7 @@ async def _serve(settings: Settings, tokens: Tokens, host: str, port: int) -> No
         if settings.oauth_issuer
         else None
     )
+    PatientProtocol.most_connections = most_connections()
     config = uvicorn.Config(
         http_app(server, settings, Credentials(tokens, issuer), metrics, host=host),
         host=host,
@@ -92,7 +90,6 @@ async def _serve(settings: Settings, tokens: Tokens, host: str, port: int) -> No
         log_level=settings.log_level.lower(),
         access_log=False,
         backlog=BACKLOG,
-        limit_concurrency=MOST_CONNECTIONS,
         server_header=False,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies or None,

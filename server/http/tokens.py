@@ -5,6 +5,7 @@ import hmac
 import json
 import os
 import secrets
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -140,9 +141,18 @@ class Tokens:
         new = self._file.with_name(f"{self._file.name}.new")
         with open(os.open(new, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:  # noqa: PTH123
             json.dump({"tokens": [asdict(token) for token in tokens]}, stream, indent=1)
+        for path in (new, self._file.with_name(f"{self._file.name}.lock")):
+            _give_to_owner(path)
         write_down(new)
         os.replace(new, self._file)  # noqa: PTH105 - in one piece
         write_down(self._file.parent)
+
+
+def _give_to_owner(path: Path) -> None:
+    """Let root's work belong to whom the folder belongs to: a server that runs as another user has to read it."""
+    if sys.platform != "win32" and os.geteuid() == 0:
+        owner = path.parent.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def _hash(text: str) -> str:

@@ -1,5 +1,6 @@
 """Who is calling: tokens and an issuer's signatures on a real port, with what each lets in and keeps out."""
 
+import http.client
 import json
 import subprocess
 from collections.abc import Generator
@@ -135,7 +136,10 @@ async def test_a_token_for_one_project_reaches_that_and_what_is_shared(
         assert added["scope"]["project"] == "atlas"
         for project in ("other", "*"):
             assert "is for the project 'atlas' alone" in await refused(client, "list_memories", project=project)
-        assert await refused(client, "delete_memory", memory_ids=[ids[2]])
+        for foreign in (ids[0], ids[2]):  # what all projects share can be read, and no more
+            assert "There is no memory" in await refused(client, "delete_memory", memory_ids=[foreign])
+            assert "There is no memory" in await refused(client, "update_memory", memory_id=foreign, content="changed")
+            assert "There is no memory" in await refused(client, "update_memory", memory_id=foreign, restore_version=1)
         assert await refused(client, "list_memories", memory_id=ids[2])
         assert (await called(client, "update_memory", memory_id=ids[1], content="changed"))["results"]
 
@@ -209,12 +213,34 @@ async def test_an_open_door_is_refused_in_words(store: Path) -> None:
         assert initialize(served)[0] == 401
 
 
-async def test_what_a_proxy_says_counts_only_from_a_trusted_one(store: Path) -> None:
+@pytest.mark.parametrize(("proxies", "scheme"), [("10.9.9.9", "http"), ("10.9.9.9, 127.0.0.0/8", "https")])
+async def test_what_a_proxy_says_counts_only_from_a_trusted_one(store: Path, proxies: str, scheme: str) -> None:
     token_of(store, "alice")
-    for proxies in ("10.9.9.9", "127.0.0.1"):
-        with serving(store, trusted_proxies=proxies) as served:
-            assert served.get("/health", **{"X-Forwarded-For": "1.2.3.4", "X-Forwarded-Proto": "https"})[0] == 200
-            assert initialize(served, **{"X-Forwarded-For": "127.0.0.1"})[0] == 401
+    with serving(store, trusted_proxies=proxies) as served:
+        said = {"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "https"}
+        assert initialize(served, **said)[0] == 401
+        connection = http.client.HTTPConnection(served.url.removeprefix("http://"), timeout=10)
+        connection.request("GET", "/messages", headers=said)  # is sent on to /messages/, by the scheme that is believed
+        answer = connection.getresponse()
+        location = str(answer.getheader("location"))
+        connection.close()
+        assert location.startswith(f"{scheme}://")
+
+
+async def test_one_user_can_not_take_all_sessions(served: Served, common: Path, alice: str, bob: str) -> None:
+    token = token_of(common, alice)
+    statuses = [initialize(served, Authorization=f"Bearer {token}")[0] for _ in range(110)]
+    assert (statuses[:100], statuses[-1]) == ([200] * 100, 429)
+    assert initialize(served, Authorization=f"Bearer {token_of(common, bob)}")[0] == 200
+    async with served.client(token) as client:  # the newest revision has no sessions
+        await called(client, "list_memories")
+
+
+async def test_metrics_are_for_names_that_are_known(served: Served, common: Path) -> None:
+    bearer = {"Authorization": f"Bearer {token_of(common, 'alice')}"}
+    assert served.get("/metrics", **bearer)[0] == 200
+    assert served.get("/metrics", Host="evil.example", **bearer)[0] == 421
+    assert served.get("/metrics", Origin="http://evil.example", **bearer)[0] == 403
 
 
 # OAuth

@@ -172,6 +172,19 @@ async def test_fuzzed_calls_are_answered_in_order(served: Served) -> None:
     assert await fuzz(served, 500, seed=11) == []
 
 
+async def test_what_a_client_calls_itself_harms_nobody(served: Served) -> None:
+    for name in ("\ud800", "x" * 1_000_000, "a\0b"):
+        information = {"name": name, "version": name}
+        call = request("tools/call", {"name": "add_memory", "arguments": {"content": f"by one of {len(name)}"}})
+        call["params"]["_meta"]["io.modelcontextprotocol/clientInfo"] = information
+        status, body, _ = served.ask("/mcp", MODERN | NAMED, json.dumps(call).encode())
+        assert (status, '"event":"ADD"' in body) == (200, True)
+    async with served.client() as client:
+        for one in (await called(client, "list_memories"))["results"]:
+            shown = await client.read_resource(f"memory://{one['memory_id']}")
+            assert len(shown.model_dump_json()) < 3_000
+
+
 async def test_quotas_are_told_in_words(tmp_path: Path) -> None:
     quotas = {"quota_memories": "3", "quota_bytes": "300", "quota_calls": "20"}
     with serving(tmp_path / "limited", durability="fast", **quotas) as served:

@@ -1,5 +1,6 @@
 """The Docker image without Docker: each step of the Dockerfile is run as it stands there, in a folder of its own."""
 
+import json
 import os
 import re
 import shutil
@@ -103,6 +104,11 @@ def test_the_unit_of_systemd_is_in_order(tmp_path: Path) -> None:
 def test_the_compose_file_has_two_servers_behind_a_proxy_that_knows_both() -> None:
     services = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text("utf-8"))["services"]
     assert set(services) == {"souvenir-1", "souvenir-2", "proxy"}
+    for service in (services["souvenir-1"], services["souvenir-2"]):
+        tokens = Path(service["environment"]["SOUVENIR_TOKENS"])
+        assert f":{tokens.parent}" in service["volumes"][0]
+        assert str(tokens.parent) in [step[-1] for step in steps() if step[2] == "user"]  # the one that it may write to
+        assert "}}" not in json.dumps(service["environment"]["SOUVENIR_STORAGE_OPTIONS"])
     proxy = (ROOT / "deploy/proxy.conf").read_text("utf-8")
     for name in ("souvenir-1", "souvenir-2"):
         assert proxy.count(f"server {name}:8765") == 2

@@ -289,3 +289,30 @@ async def test_neighbours_in_a_large_scope_are_looked_for_by_meaning_and_by_word
 
     assert await found(axis(0)) == {"both", "meaning"}
     assert await found(None) == {"both", "words", "no vector"}
+
+
+async def test_rows_held_before_a_scope_outgrew_memory_are_not_taken_for_newest_later(table: MemoryTable) -> None:
+    """A scope that grows beyond what is held and shrinks again: what was deleted meanwhile stays deleted."""
+    await table.adopt(MODEL)
+    searcher = Searcher(table, hold=3)
+    predicate = filters.all_of(filters.current(), "deleted_at IS NULL")
+    rows = [memory(f"m{n}", f"green tea number {n}", vector=axis(n)) for n in range(5)]
+
+    async def found() -> set[str]:
+        return {row.partition(".")[0] for row in await found_by(searcher, "green tea", axis(1), predicate)}
+
+    async def delete(row: Memory) -> None:
+        await table.supersede([(row, replace(row, version=2, deleted_at=NOW))])
+
+    await table.insert(rows[:3])
+    assert await found() == {"m0", "m1", "m2"}
+    await table.insert(rows[3:4])
+    assert await found() == {"m0", "m1", "m2", "m3"}
+    await delete(rows[0])
+    assert await found() == {"m1", "m2", "m3"}
+    assert await found() == {"m1", "m2", "m3"}
+    await table.insert(rows[4:])
+    assert await found() == {"m1", "m2", "m3", "m4"}
+    await delete(rows[1])
+    assert await found() == {"m2", "m3", "m4"}
+    assert await found() == {"m2", "m3", "m4"}

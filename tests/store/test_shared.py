@@ -166,6 +166,46 @@ async def test_a_statement_that_two_servers_store_at_once_is_there_once(place: B
     assert (await servers[1].page(ALICE)).total == 5
 
 
+async def test_servers_whose_first_add_is_at_the_same_time_all_store_it(place: Bucket) -> None:
+    servers = await several(place, 3)
+
+    async def add(memories: Memories, text: str) -> None:
+        await memories.add([Draft(content=text)], ALICE, SOURCE)
+
+    async with anyio.create_task_group() as tasks:
+        for number, memories in enumerate(servers):
+            tasks.start_soon(add, memories, f"fact {number}")
+    assert (await servers[0].page(ALICE)).total == 3
+    assert (await servers[0].stats()).table.pending_embeddings == 0
+
+
+async def test_what_has_expired_can_be_stored_again(place: Bucket) -> None:
+    [memories] = await several(place, 1)
+    soon = utc_now() + timedelta(seconds=1)
+    await memories.add([Draft(content="the code is 5", expires_at=soon)], ALICE, SOURCE)
+    await anyio.sleep(1.1)
+    [again] = (await memories.add([Draft(content="the code is 5")], ALICE, SOURCE)).added
+    assert again.event == "ADD"
+    assert (await memories.page(ALICE)).total == 1
+
+
+async def test_a_dated_statement_beside_an_undated_one_is_not_taken_back(place: Bucket) -> None:
+    [memories] = await several(place, 1)
+    await memories.add([Draft(content="Anna ran")], ALICE, SOURCE)
+    outcomes: dict[str, str] = {}
+
+    async def add(name: str, draft: Draft) -> None:
+        outcomes[name] = (await memories.add([draft], ALICE, SOURCE)).added[0].event
+
+    async with anyio.create_task_group() as tasks, memories._table.writing():  # pyright: ignore[reportPrivateUsage]
+        tasks.start_soon(add, "dated", Draft(content="Anna ran", occurred_at=utc_now()))
+        await anyio.sleep(0.2)
+        tasks.start_soon(add, "undated", Draft(content="Anna ran"))
+        await anyio.sleep(0.2)
+    assert outcomes == {"dated": "ADD", "undated": "NONE"}
+    assert (await memories.page(ALICE)).total == 2
+
+
 async def test_the_same_memories_deleted_by_two_servers_are_deleted_once(place: Bucket) -> None:
     [one, two] = await several(place, 2)
     added = (await one.add([Draft(content=f"fact {n}") for n in range(6)], ALICE, SOURCE)).added

@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator
 from typing import Any
 
+import anyio
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -115,6 +116,28 @@ async def test_an_issuer_that_does_not_answer_is_told_and_not_asked_again_at_onc
             with pytest.raises(ProviderUnavailableError):
                 await issuer.verify(local.token(aud=HERE))
         assert len(local.asked) == 2  # both places of its metadata, once
+
+
+async def test_whoever_has_a_known_key_does_not_wait_for_a_slow_issuer(monkeypatch: pytest.MonkeyPatch) -> None:
+    with issuing() as local:
+        issuer = Issuer(local.address, [HERE])
+        assert await issuer.verify(local.token(aud=HERE))
+        monkeypatch.setattr(oauth, "KEYS_REST", 0.0)
+        local.pause = 1.0
+        local.keys["second"] = ec.generate_private_key(ec.SECP256R1())
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(issuer.verify, local.token(aud=HERE, kid="second"))
+            await anyio.sleep(0.1)
+            with anyio.fail_after(0.5):
+                assert await issuer.verify(local.token(aud=HERE))
+
+
+@pytest.mark.parametrize("published", ["keys", {"keys": 3}, {"keys": [3, None, {"kty": "EC"}]}])
+async def test_keys_that_are_none_are_told(published: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    with issuing() as local:
+        monkeypatch.setattr(local, "published", lambda: published)
+        with pytest.raises(ProviderOutputError):
+            await Issuer(local.address, [HERE]).verify(local.token(aud=HERE))
 
 
 async def test_an_issuer_that_calls_itself_otherwise_is_told() -> None:

@@ -1,8 +1,10 @@
 """Clients that are slow to ask: connections that say nothing end, bodies that do not end are refused."""
 
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import anyio
 import pytest
@@ -85,6 +87,26 @@ async def test_a_body_that_does_not_end_is_refused() -> None:
         answer = await said(port, BEGINNING + b"Content-Length: 100\r\n\r\n", *[b"x"] * 5)
         assert answer.startswith(b"HTTP/1.1 408")
         assert b"The body took longer than 0.5 seconds" in answer
+
+
+async def test_connections_beyond_the_limit_are_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PatientProtocol, "most_connections", 3)
+    async with listening() as port, AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(await anyio.connect_tcp("127.0.0.1", port)) for _ in range(5)]
+        for stream in streams[3:]:
+            with anyio.fail_after(5), pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+                await stream.receive()
+        await streams[0].send(BEGINNING + b"Content-Length: 2\r\n\r\nab")
+        assert (await streams[0].receive()).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of Unix")
+def test_the_store_keeps_files_to_open() -> None:
+    code = "from server.http.patience import most_connections as m; print(m())"
+    for limits, expected in (("ulimit -Sn 1024; ulimit -Hn 1024", 624), ("ulimit -Sn 100; ulimit -Hn 2000", 1_600)):
+        command = ["sh", "-c", f'{limits}; exec "$0" -c "$1"', sys.executable, code]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        assert int(done.stdout) == expected
 
 
 async def test_the_other_end_is_asked_whether_it_is_there() -> None:

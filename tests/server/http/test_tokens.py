@@ -1,6 +1,7 @@
 """Bearer tokens: shown once, kept as hashes, revoked at once, whatever other processes do to the file."""
 
 import json
+import os
 import stat
 import sys
 from datetime import timedelta
@@ -69,6 +70,15 @@ def test_a_file_that_cannot_be_read_lets_nobody_in_and_is_told(tokens: Tokens, t
     (tmp_path / "tokens.json").write_text(text)
     with pytest.raises(ConfigError, match=r"tokens\.json can't be read"):
         tokens.verify(PREFIX + "1_2")
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root can give files away")
+async def test_what_root_makes_belongs_to_the_folders_owner(tokens: Tokens, tmp_path: Path) -> None:
+    os.chown(tmp_path, 65_534, 65_534)
+    _, token = await tokens.create("alice")
+    await tokens.revoke(token.number)
+    for name in ("tokens.json", "tokens.json.lock"):
+        assert (tmp_path / name).stat().st_uid == 65_534
 
 
 def test_without_a_file_there_are_none(tokens: Tokens) -> None:

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.http import rules
-from server.http.rules import Allowance
+from server.http import allowance as module
+from server.http.allowance import Allowance
 
 
 def test_as_many_calls_as_a_minute_brings_and_they_come_back_evenly() -> None:
@@ -38,6 +38,6 @@ def test_never_more_than_twice_a_minutes_calls_in_a_minute(pauses: list[float], 
 
 def test_only_so_many_callers_are_remembered() -> None:
     allowance = Allowance(1)
-    for number in range(rules.REMEMBERED_CALLERS + 100):
+    for number in range(module.REMEMBERED_CALLERS + 100):
         allowance.wait(f"user {number}", 1.0)
-    assert len(allowance._left)  # pyright: ignore[reportPrivateUsage] == rules.REMEMBERED_CALLERS
+    assert len(allowance._left)  # pyright: ignore[reportPrivateUsage] == module.REMEMBERED_CALLERS
