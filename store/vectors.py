@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _CACHED_QUERIES = 64
 _PENDING_BATCH = 64
+_MOST_NEW = 1_000
 
 REST_SECONDS = 30.0
 """How long an embedder that is down is not asked by calls, each of which would wait for its time limit; maintenance
@@ -63,6 +64,7 @@ class Vectors:
         self._queries: OrderedDict[str, Vector] = OrderedDict()
         self._stored: Fingerprint | None = None
         self._stored_at = -1
+        self._none_pending_at: int | None = None
         self._rest_until = 0.0
         self._last_problem = ""
 
@@ -144,6 +146,9 @@ class Vectors:
         """
         done = 0
         last = ""
+        version = await self._table.version()
+        if await self._nothing_new_is_pending(version):
+            return 0
         while pending := await self._table.find(filters.all_of(_PENDING, after(last)), limit=_PENDING_BATCH):
             # Asked before each batch: to embed what then can't be stored costs money with some providers.
             embedder = await self._fitting()
@@ -158,7 +163,20 @@ class Vectors:
             else:
                 done += await self._store(pending, embedded)
             last = pending[-1].row_id
+        if not last and not pending:
+            self._none_pending_at = version
         return done
+
+    async def _nothing_new_is_pending(self, version: int) -> bool:
+        """Whether all rows have vectors, by what came since they all had: to look at all of a million takes a second."""
+        if self._none_pending_at is None:
+            return False
+        if version != self._none_pending_at:
+            new = await self._table.changed_since(self._none_pending_at, _PENDING, _MOST_NEW)
+            if new is None or len(new.visible):
+                return False
+            self._none_pending_at = version
+        return True
 
     async def _fitting(self) -> Embedder | None:
         """Return the embedder if it works and the table may take its vectors."""

@@ -1,11 +1,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from store import filters
 from store.embedders.hashing import HashingEmbedder
 from store.errors import ProviderError, ProviderOutputError, ProviderUnavailableError
-from store.models import Fingerprint, Vector
+from store.models import Fingerprint, Memory, Vector
 from store.table import MemoryTable
 from store.vectors import Vectors
 from tests.builders import memory
@@ -171,3 +172,27 @@ async def test_an_embedder_that_is_down_is_not_asked_again_by_every_call(table: 
     embedder.works = True
     assert await vectors.embed_pending() == 3  # maintenance asks all the same, and ends the rest
     assert (await vectors.of_query("tea", 0)).problem == ""
+
+
+async def test_once_nothing_is_pending_only_what_is_new_is_looked_at(table: MemoryTable) -> None:
+    class Counted(MemoryTable):
+        finds = 0
+
+        async def find(self, *arguments: Any, **options: Any) -> list[Memory]:
+            self.finds += 1
+            return await super().find(*arguments, **options)
+
+    counted = Counted(table.handle)
+    vectors = Vectors(counted, HashingEmbedder())
+    assert await vectors.embed_pending() == 0
+    looked = counted.finds
+    assert await vectors.embed_pending() == 0
+    embedded = (await HashingEmbedder().embed_documents(["has one"]))[0]
+    async with table.writing():
+        await table.adopt(await HashingEmbedder().fingerprint())
+    await table.insert([memory("m1", "has one", vector=embedded)])
+    assert await vectors.embed_pending() == 0
+    assert counted.finds == looked
+    await table.insert([memory("m2", "has none")])
+    assert await vectors.embed_pending() == 1
+    assert await vectors.embed_pending() == 0
