@@ -168,7 +168,7 @@ class Vectors:
         return done
 
     async def _nothing_new_is_pending(self, version: int) -> bool:
-        """Whether all rows have vectors, by what came since they all had: to look at all of a million takes a second."""
+        """Whether all rows have vectors, by what came since they all had: a look at a million takes a second."""
         if self._none_pending_at is None:
             return False
         if version != self._none_pending_at:
