@@ -69,7 +69,7 @@ def test_each_client_has_a_block_that_starts_the_server(client: str) -> None:
 
 def test_the_figures_stand_beside_the_commands_that_print_them() -> None:
     figures = README.split("## Figures")[1].split("\n## ")[0]
-    for benchmark in ("startup", "latency", "scale", "retrieval", "torture", "upkeep"):
+    for benchmark in ("startup", "latency", "scale", "load", "retrieval", "torture", "upkeep"):
         assert f"`uv run python -m benchmarks.{benchmark}" in figures
         assert (ROOT / "benchmarks" / f"{benchmark}.py").is_file()
     assert figures.count("\n|--") >= 4
