@@ -112,8 +112,7 @@ class Guard:
 def _opens_session(connection: HTTPConnection) -> bool:
     """Whether a request would open a session of the handshake protocol, which lasts for half an hour."""
     revision = connection.headers.get("mcp-protocol-version", "")
-    is_get = connection.scope["method"] == "GET"
-    return is_get or ("mcp-session-id" not in connection.headers and revision in ("", *HANDSHAKE_PROTOCOL_VERSIONS))
+    return "mcp-session-id" not in connection.headers and revision in ("", *HANDSHAKE_PROTOCOL_VERSIONS)
 
 
 def _answer(status: int, error: str, description: str, challenge: str = "") -> Response:
