@@ -2,6 +2,7 @@
 
 import functools
 import logging
+from contextlib import suppress
 
 import anyio
 import uvicorn
@@ -43,7 +44,8 @@ def run(settings: Settings, host: str, port: int) -> None:
     prepare_store(settings.store)
     chosen_embedder(settings)
     choose_reranker(settings.reranker)
-    anyio.run(_serve, settings, tokens, host, port)
+    with suppress(KeyboardInterrupt):  # how the server ends an interrupt that it has served to the end
+        anyio.run(_serve, settings, tokens, host, port)
 
 
 def _refuse_open_doors(settings: Settings, tokens: Tokens, host: str) -> None:

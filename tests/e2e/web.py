@@ -96,8 +96,12 @@ def serving(store: Path | str, *options: str, **settings: str) -> Generator[Serv
         try:
             yield server
         finally:
-            process.kill()
-            process.wait()
+            process.terminate()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def token_of(store: Path, user: str, **rights: Any) -> str:
