@@ -69,10 +69,11 @@ async def _serve(settings: Settings) -> None:
         tasks.start_soon(_end_on_signal, standard_input)
         tasks.start_soon(_load_when_quiet, memories, in_flight)
         tasks.start_soon(maintain_always, memories)
-        reader, writer = DrainedReader(read_stream, in_flight, DRAIN_SECONDS), NotingWriter(write_stream, in_flight)
+        tasks.start_soon(_exit_soon_after_cancellation)
+        reader = DrainedReader(read_stream, in_flight, DRAIN_SECONDS, _exit_soon)
+        writer = NotingWriter(write_stream, in_flight)
         with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # the client closed its end first
             await _exchange(server, reader, writer, legacy=settings.legacy)
-        _exit_soon()
         tasks.cancel_scope.cancel()
     memories.close()
 
@@ -92,6 +93,14 @@ async def _end_on_signal(standard_input: EndableInput) -> None:
         async for _ in signals:
             _exit_soon()
             standard_input.end()
+
+
+async def _exit_soon_after_cancellation() -> None:
+    # However serving ends, by a client that no longer reads too: a call's thread can't be cancelled, only left behind.
+    try:
+        await anyio.sleep_forever()
+    finally:
+        _exit_soon()
 
 
 async def _load_when_quiet(memories: LateMemories, in_flight: InFlight) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -110,12 +111,15 @@ class InFlight:
 
 
 class DrainedReader:
-    """A read stream whose end is held back until all requests are answered, or patience ends."""
+    """A read stream whose end is told to `ended`, and held back until all requests are answered or patience ends."""
 
-    def __init__(self, inner: _Reader, in_flight: InFlight, patience: float) -> None:
+    def __init__(
+        self, inner: _Reader, in_flight: InFlight, patience: float, ended: Callable[[], None] = lambda: None
+    ) -> None:
         self._inner = inner
         self._in_flight = in_flight
         self._patience = patience
+        self._ended = ended
 
     @property
     def last_context(self) -> object:
@@ -127,6 +131,7 @@ class DrainedReader:
         try:
             item = await self._inner.receive()
         except anyio.EndOfStream:
+            self._ended()
             with anyio.move_on_after(self._patience):
                 await self._in_flight.settled()
             raise

@@ -13,6 +13,7 @@ from typing import Any
 import lancedb
 import pyarrow as pa
 import pytest
+from filelock import FileLock
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
@@ -167,6 +168,24 @@ def test_a_client_that_stops_reading_ends_the_server_without_a_traceback(tmp_pat
                 wire.call("list_memories")
             wire.end()
         assert "Traceback" not in wire.process.stderr.read()
+
+
+@pytest.mark.parametrize("reads", [True, False], ids=["input ends", "client stops reading"])
+def test_a_call_that_waits_for_another_process_does_not_hold_up_the_end(tmp_path: Path, reads: bool) -> None:
+    with initialized(tmp_path) as wire:
+        wire.answer(wire.call("add_memory", content="Anna likes tea"))
+        with FileLock(tmp_path / "write.lock"):
+            wire.call("add_memory", content="Anna likes coffee")
+            wire.answer(wire.call("list_memories"))
+            assert wire.process.stdin
+            assert wire.process.stdout
+            if reads:
+                wire.process.stdin.close()
+            else:
+                wire.process.stdout.close()
+                wire.call("list_memories")
+            assert wire.process.wait(10) == 0  # the lock is waited for three times as long
+    assert stored_contents(tmp_path) == ["Anna likes tea"]
 
 
 def test_a_cancelled_call_is_never_split_and_the_server_goes_on(tmp_path: Path) -> None:
