@@ -15,7 +15,7 @@ import random
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count
@@ -42,7 +42,7 @@ class Run:
     seconds: float = 0.0
     times: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     of_each: list[int] = field(default_factory=list[int])
-    errors: int = 0
+    errors: Counter[str] = field(default_factory=Counter[str])
     added: list[str] = field(default_factory=list[str])
 
 
@@ -97,13 +97,14 @@ async def _drive(web: httpx2.AsyncClient, urls: list[str], clients: int, seconds
             arguments = {"query": asked[one % len(asked)]} if search else {"content": content}
             tool = "search_memory" if search else "add_memory"
             started = time.perf_counter()
-            answer = await _call(web, urls[seed % len(urls)], tool, arguments)
+            try:
+                await _call(web, urls[seed % len(urls)], tool, arguments)
+            except CallError as error:
+                run.errors[str(error)] += 1
+            else:
+                run.added += [] if search else [content]
             run.times[tool].append(time.perf_counter() - started)
             calls += 1
-            if answer is None:
-                run.errors += 1
-            elif not search:
-                run.added.append(content)
         run.of_each.append(calls)
 
     async with anyio.create_task_group() as tasks:
@@ -113,17 +114,26 @@ async def _drive(web: httpx2.AsyncClient, urls: list[str], clients: int, seconds
     return run
 
 
-async def _call(web: httpx2.AsyncClient, url: str, tool: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the structured result, None for an error of any kind."""
+class CallError(Exception):
+    """What a call was answered with instead of a result."""
+
+
+async def _call(web: httpx2.AsyncClient, url: str, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the structured result; raise `CallError` for an error of any kind."""
     body = request("tools/call", {"name": tool, "arguments": arguments})
     try:
         answer = await web.post(
             f"{url}/mcp", json=body, headers=MODERN | {"Mcp-Method": "tools/call", "Mcp-Name": tool}
         )
+    except httpx2.HTTPError as error:
+        raise CallError(repr(error)) from error
+    try:
         result = answer.json()["result"]
-    except (httpx2.HTTPError, ValueError, KeyError):
-        return None
-    return None if answer.status_code != 200 or result.get("isError") else result["structuredContent"]
+        if not result.get("isError"):
+            return result["structuredContent"]
+    except (ValueError, KeyError):
+        pass
+    raise CallError(f"{answer.status_code} {answer.text[:500]}")
 
 
 async def _lost(url: str, contents: list[str]) -> int:
@@ -132,7 +142,6 @@ async def _lost(url: str, contents: list[str]) -> int:
     async with httpx2.AsyncClient(timeout=120) as web:
         while wanted:
             page = await _call(web, url, "list_memories", {"limit": 10, "cursor": cursor})
-            assert page is not None
             wanted -= {one["content"] for one in page["results"]}
             cursor = page.get("next_cursor", "")
             if not cursor:
@@ -158,10 +167,12 @@ def _print(runs: list[Run]) -> None:
     print_table(("clients", "call", "a second", "x 1 client", "p50", "p95", "p99", "p99/p50"), rows)
     print()
     rows = [
-        (str(run.clients), f"{sum(run.of_each)}", f"{run.errors}", f"{min(run.of_each)}", f"{max(run.of_each)}")
+        (str(run.clients), f"{sum(run.of_each)}", f"{run.errors.total()}", f"{min(run.of_each)}", f"{max(run.of_each)}")
         for run in runs
     ]
     print_table(("clients", "calls", "errors", "least of one client", "most of one client"), rows)
+    for text, times in sum((run.errors for run in runs), Counter[str]()).items():
+        print(f"{times} x {text}")
 
 
 if __name__ == "__main__":
