@@ -3,7 +3,8 @@
 For each size a store is bulk-loaded with clustered vectors, see `benchmarks.sample.bulk_load`, and then used over
 stdio by the official client: searches by one who owns half of all memories, searches by one who owns fifty of them,
 and adds. Against a call that does nothing and against an exact search with numpy over the first user's vectors, in
-the same run. Recall is that of the store's own search for the nearest vectors, against the exact one.
+the same run. Recall is that of the store's own search for the nearest vectors, against the exact one. At last it is
+measured what maintenance takes after as many single commits as it waits for (merge), and to compact the whole table.
 """
 
 import argparse
@@ -21,19 +22,24 @@ from mcp import Client
 
 from benchmarks.latency import client_of, timed
 from benchmarks.report import p50, p95, print_table, resident_megabytes
-from benchmarks.sample import SEARCHER, SMALL, bulk_load, questions, statements
+from benchmarks.sample import SEARCHER, SMALL, bulk_load, drafts, questions, statements
 from store import filters
 from store.clock import utc_now
 from store.embedders.onnx import bundled
-from store.models import Scope
+from store.ids import TimeOrderedIds
+from store.models import Scope, Source
 from store.search import NEAREST_FOUND
 from store.table import MemoryTable
+from store.upkeep import MANY_FRAGMENTS
+from tools.versions import first_version
 
 if TYPE_CHECKING:
     from store.found import Matrix
 
 WARM_SECONDS = 4
 """After a server's first search of a large scope it reads ahead for a while, see `Searcher.read_ahead`."""
+
+_SIZES = ("memories", "nothing", "recall@10", "bulk load", "indexes", "on disk", "resident", "merge", "compact")
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 
@@ -51,14 +57,14 @@ def main() -> None:
 async def _measure(sizes: list[int], calls: int, parent: Path | None) -> None:
     speed: list[tuple[str, ...]] = []
     size_of: list[tuple[str, ...]] = []
-    medians: dict[int, float] = {}
+    medians: dict[int, tuple[float, float]] = {}
     for size in sizes:
         with tempfile.TemporaryDirectory(dir=parent) as folder:
             started = time.perf_counter()
             table = await bulk_load(Path(folder), size)
             loaded = time.perf_counter()
             while await table.upkeep.is_due():
-                await table.upkeep.compact()
+                await table.upkeep.keep_up()
             built = time.perf_counter()
             exact, recall = await _against_exact(table, calls)
             table.close()
@@ -68,10 +74,11 @@ async def _measure(sizes: list[int], calls: int, parent: Path | None) -> None:
                 measured = await _calls(client, calls)
                 megabytes = resident_megabytes(_child("server.stdio"))
             on_disk = _megabytes_of(Path(folder))
+            merged, compacted = await _upkept(Path(folder))
         for name, seconds in {"search with numpy, in process": exact, **measured}.items():
             times = [f"{1_000 * value:.1f} ms" for value in (p50(seconds), p95(seconds))]
             speed.append((f"{size:,}", name, *times, f"{p50(seconds) / base:.1f}", f"{p50(seconds) / p50(exact):.1f}"))
-        medians[size] = p50(measured["search_memory"])
+        medians[size] = p50(measured["search_memory"]), p50(measured["add_memory"])
         size_of.append(
             (
                 f"{size:,}",
@@ -81,20 +88,39 @@ async def _measure(sizes: list[int], calls: int, parent: Path | None) -> None:
                 f"{built - loaded:.1f} s",
                 f"{on_disk:.0f} MB",
                 f"{megabytes:.0f} MB",
+                f"{merged:.2f} s",
+                f"{compacted:.1f} s",
             )
         )
     print_table(("memories", "call", "p50", "p95", "x nothing", "x numpy"), speed)
     print()
-    print_table(("memories", "nothing", "recall@10", "bulk load", "indexes", "on disk", "resident"), size_of)
+    print_table(_SIZES, size_of)
     print()
-    first = medians[sizes[0]]
-    print_table(
-        ("memories", "search, x smallest"), [(f"{size:,}", f"{one / first:.1f}") for size, one in medians.items()]
-    )
+    search, add = medians[sizes[0]]
+    growth = [(f"{size:,}", f"{one / search:.2f}", f"{other / add:.2f}") for size, (one, other) in medians.items()]
+    print_table(("memories", "search, x smallest", "add, x smallest"), growth)
 
 
 def _megabytes_of(folder: Path) -> float:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
+
+
+async def _upkept(store: Path) -> tuple[float, float]:
+    """Return the seconds of the maintenance that as many single commits ask for as it waits for, and of a whole one."""
+    table = await MemoryTable.open(store)
+    texts, new_id = statements(MANY_FRAGMENTS, seed=13), TimeOrderedIds()
+    vectors = await bundled().embed_documents(texts)
+    await table.upkeep.keep_up()
+    for draft, vector in zip(drafts(texts), vectors, strict=True):
+        row = first_version(draft, Scope(SEARCHER), Source(), memory_id=new_id(), now=utc_now(), vector=vector)
+        await table.insert([row])
+    seconds: list[float] = []
+    for step in (table.upkeep.keep_up, table.upkeep.compact):
+        started = time.perf_counter()
+        await step()
+        seconds.append(time.perf_counter() - started)
+    table.close()
+    return seconds[0], seconds[1]
 
 
 def _child(module: str) -> int:

@@ -24,6 +24,14 @@ from tools.update import update_tool
 
 DISTRIBUTION = "souvenir-mcp"
 
+TOOLS = {
+    "search_memory": search_tool,
+    "add_memory": add_tool,
+    "update_memory": update_tool,
+    "delete_memory": delete_tool,
+    "list_memories": list_tool,
+}
+
 LONGEST_CLIENT = 100
 
 _request: ContextVar[ServerRequestContext[Any, Any]] = ContextVar("request")
@@ -45,13 +53,7 @@ def build_server(
         title="Souvenir",
         version=version(DISTRIBUTION),
         instructions=INSTRUCTIONS,
-        tools=[
-            search_tool(access),
-            add_tool(access),
-            update_tool(access),
-            delete_tool(access),
-            list_tool(access),
-        ],
+        tools=[make(access) for make in TOOLS.values()],
         subscriptions=False,  # no change notifications are sent
         middleware=[_remember_request, *middleware, _explain_prompts],
         log_level=log_level,  # pyright: ignore[reportArgumentType] - checked by Settings

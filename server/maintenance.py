@@ -1,4 +1,4 @@
-"""Maintenance in the background of a server: late embeddings and compaction, never on the path of a call."""
+"""Maintenance in the background of a server: late embeddings and upkeep of the table, never on the path of a call."""
 
 import logging
 

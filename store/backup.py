@@ -24,7 +24,8 @@ import lancedb
 from store import migrations, schema, tables
 from store.durability import Settled, write_down
 from store.errors import CorruptionError, InvalidRequestError, NotFoundError, SchemaError
-from store.handle import TableHandle, translated
+from store.folder import FolderHandle
+from store.handle import translated
 from store.recovery import newest_manifest, table_files
 from store.tables import Reason
 
@@ -49,7 +50,7 @@ class About:
 # To a file and back
 
 
-async def create(handle: TableHandle, file: Path) -> About:
+async def create(handle: FolderHandle, file: Path) -> About:
     """Write the newest state of the store to a file; servers may go on writing.
 
     Raises:
@@ -90,7 +91,7 @@ def _pack(place: Path, files: list[Path], about: About, file: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-async def restore(handle: TableHandle, source: str) -> int:
+async def restore(handle: FolderHandle, source: str) -> int:
     """Make a backup, or a state that was kept, the current state; the present one is kept.
 
     Args:
@@ -123,7 +124,7 @@ async def restore(handle: TableHandle, source: str) -> int:
             return await table.count_rows()
 
 
-async def _of_newest_schema(handle: TableHandle, rows: int | None) -> str:
+async def _of_newest_schema(handle: FolderHandle, rows: int | None) -> str:
     """Return the name of the table to switch to: the one that was unpacked, migrated if it is older."""
     table = await handle.database.open_table(_BUILDING)
     try:
@@ -177,7 +178,7 @@ def _unpack(file: Path, place: Path) -> About:
 # Beside the table
 
 
-async def snapshot(handle: TableHandle, before: Reason) -> str:
+async def snapshot(handle: FolderHandle, before: Reason) -> str:
     """Keep the present state as it is before something is done to it, and return its name."""
     async with handle.alone():
         tables.with_ledger(handle.folder)
@@ -195,7 +196,7 @@ def rotate(folder: Path) -> None:
     tables.forget(folder, tables.too_many(tables.read(folder)[0]))
 
 
-async def drop(handle: TableHandle, name: str) -> None:
+async def drop(handle: FolderHandle, name: str) -> None:
     """Remove a kept state.
 
     Raises:

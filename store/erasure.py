@@ -17,7 +17,8 @@ from store import tables
 from store.durability import Settled, write_down
 from store.errors import StoreError
 from store.filters import Predicate
-from store.handle import TableHandle, translated
+from store.folder import FolderHandle
+from store.handle import translated
 from store.recovery import QUARANTINE
 from store.rewriting import rewritten
 
@@ -27,7 +28,7 @@ GRACE_SECONDS = 1.0
 _BUILDING = f"{tables.BUILDING}purge"
 
 
-async def erase(handle: TableHandle, what: Predicate) -> int:
+async def erase(handle: FolderHandle, what: Predicate) -> int:
     """Erase rows from the table and from everything that was kept.
 
     Args:
@@ -67,7 +68,7 @@ async def erase(handle: TableHandle, what: Predicate) -> int:
         return erased
 
 
-async def _purged(handle: TableHandle, kept: str, what: Predicate) -> bool:
+async def _purged(handle: FolderHandle, kept: str, what: Predicate) -> bool:
     """Purge a kept state; False if it can't be read."""
     try:
         with translated("purge a kept state"):

@@ -15,7 +15,7 @@ from itertools import islice
 
 import numpy as np
 
-from store.found import FoundRows, Matrix, cosines
+from store.found import Changes, FoundRows, Matrix, cosines
 from store.models import Memory, Vector
 from store.ranking import (
     NEAREST,
@@ -118,6 +118,21 @@ class HeldRows:
     def read(self, row_ids: Iterable[str]) -> dict[str, Memory]:
         """Return rows that are held, as a search result shows them."""
         return {row_id: from_card(self._cards[self._places[row_id]]) for row_id in row_ids}
+
+    def really_changed(self, changes: Changes) -> Changes:
+        """Return changes without the rows that are held just as they are: to merge files writes rows again."""
+        rows = changes.visible
+        places = [self._places.get(memory.row_id) for memory in rows.memories]
+        other = [
+            number
+            for number, place in enumerate(places)
+            if place is None
+            or rows.cards[number] != self._cards[place]
+            or rows.embedded[number] != self._embedded[place]
+            or not np.array_equal(rows.vectors[number], self._vectors[place])
+        ]
+        same = {memory.row_id for memory in rows.memories} - {rows.memories[number].row_id for number in other}
+        return Changes([row_id for row_id in changes.row_ids if row_id not in same], rows.some(other))
 
     def remove(self, row_ids: Iterable[str]) -> None:
         """Forget rows that may have changed; those that are not held do not matter."""

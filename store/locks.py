@@ -56,7 +56,7 @@ class ProcessLock:
     def __init__(self, path: Path, *, timeout: float = 30.0) -> None:
         self._path = path
         self._timeout = timeout
-        self._tasks = anyio.Lock()
+        self._tasks = TaskLock()
         # Not thread-local: it is taken in a worker thread and released on the event loop's.
         self._file = FileLock(path, thread_local=False)
 
@@ -67,7 +67,7 @@ class ProcessLock:
         Raises:
             StoreError: Another process has held it for `timeout` seconds.
         """
-        async with self._tasks:
+        async with self._tasks.held():
             if not self._try():
                 await anyio.to_thread.run_sync(self._wait)
             try:
@@ -78,17 +78,13 @@ class ProcessLock:
     @asynccontextmanager
     async def if_free(self) -> AsyncGenerator[bool]:
         """Hold the lock if nobody else does, and say whether that is so."""
-        if self._tasks.locked():
-            yield False
-            return
-        async with self._tasks:
-            if not self._try():
-                yield False
-                return
+        async with self._tasks.if_free() as free:
+            held = free and self._try()
             try:
-                yield True
+                yield held
             finally:
-                self._file.release()
+                if held:
+                    self._file.release()
 
     def _try(self) -> bool:
         try:

@@ -127,6 +127,10 @@ class Failures:
     last: str
 
 
+Upkept = Literal["nothing", "merged", "compacted", "busy", "overtaken"]
+"""What upkeep did. `busy`: another process is at it; `overtaken`: others came in between, and it is tried again."""
+
+
 @dataclass(frozen=True, slots=True)
 class TableStats:
     """Counts that `stats` and `doctor` show. `bytes` is the size on disk of the current table version."""

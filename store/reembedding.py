@@ -19,7 +19,8 @@ from store.durability import Settled
 from store.embedders.base import Embedder
 from store.errors import InvalidRequestError, ProviderOutputError
 from store.filters import one_of
-from store.handle import TableHandle, translated
+from store.folder import FolderHandle
+from store.handle import translated
 from store.models import Memory, Vector
 from store.rewriting import complete
 
@@ -31,7 +32,7 @@ Progress = Callable[[int, int], None]
 """Called with how many rows are done, and how many there are."""
 
 
-async def reembed(handle: TableHandle, embedder: Embedder, progress: Progress = lambda _done, _all: None) -> int:
+async def reembed(handle: FolderHandle, embedder: Embedder, progress: Progress = lambda _done, _all: None) -> int:
     """Give all memories vectors of another model. Servers may go on; a repetition continues where this stopped.
 
     Args:
@@ -65,7 +66,7 @@ async def reembed(handle: TableHandle, embedder: Embedder, progress: Progress = 
     return rows
 
 
-async def _target(handle: TableHandle, embedder: Embedder) -> lancedb.AsyncTable:
+async def _target(handle: FolderHandle, embedder: Embedder) -> lancedb.AsyncTable:
     """Return the table to fill: the one that an earlier attempt left, or a new one."""
     own = await embedder.fingerprint()
     async with handle.reading("read") as table:
@@ -86,7 +87,7 @@ async def _target(handle: TableHandle, embedder: Embedder) -> lancedb.AsyncTable
         return await create_table(handle.database, tables.REEMBEDDING, wanted)
 
 
-async def _to_do(handle: TableHandle, target: lancedb.AsyncTable) -> tuple[list[str], list[str]]:
+async def _to_do(handle: FolderHandle, target: lancedb.AsyncTable) -> tuple[list[str], list[str]]:
     """Return the rows to carry over, sorted, and those that are in the current table no more."""
     async with handle.reading("read") as table:
         there = await _ends(table)
@@ -107,7 +108,7 @@ async def _ends(table: lancedb.AsyncTable) -> dict[str, object]:
 
 
 async def _carry_over(
-    handle: TableHandle, target: lancedb.AsyncTable, embedder: Embedder, row_ids: Sequence[str], progress: Progress
+    handle: FolderHandle, target: lancedb.AsyncTable, embedder: Embedder, row_ids: Sequence[str], progress: Progress
 ) -> None:
     settled = Settled(tables.path_of(handle.folder, tables.REEMBEDDING))
     for start in range(0, len(row_ids), BATCH):

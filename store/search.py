@@ -263,6 +263,7 @@ class Searcher:
             return False
         if held.outdated > len(held) // 4 + HELD_CHANGES:
             return False
+        changed = held.really_changed(changed)
         words = await self._table.words_of_each(changed.visible.texts())
         held.remove(changed.row_ids)
         held.append(changed.visible, words)

@@ -9,7 +9,6 @@ No lock reaches across machines. What reads and then writes compares and swaps i
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Self
 
 import anyio
@@ -25,39 +24,23 @@ from store.tables import FIRST
 
 ATTEMPTS = 10
 
-KEEP_OLD_VERSIONS = timedelta(minutes=10)
-"""How long old versions stay, which readers on other machines may still be at: no lock tells."""
-
 _CLOUD_OPTIONS = ("api_key", "region", "host_override")
 
 
 class SharedHandle(TableHandle):
-    """The one table of a store that is no folder; commits are on the disk, or whatever is there, when they return.
-
-    Attributes:
-        address: Where the store is.
-    """
+    """The one table of a store that is no folder."""
 
     is_shared = True
-    keep_old_versions = KEEP_OLD_VERSIONS
+    # No lock tells whether a reader on another machine is still at one.
+    keep_old_versions = timedelta(minutes=10)
 
     def __init__(self, address: str, database: lancedb.AsyncConnection) -> None:
-        super().__init__(Path(), database, "fast")
-        self.address = address
-        self.offset = 0
+        super().__init__(address, database)
         self.maintenance_lock = TaskLock()
-        self._tasks = anyio.Lock()
-
-    @property
-    def folder(self) -> Path:
-        """Raise: whatever needs files of its own can't be done here."""
-        raise StoreError(
-            f"This needs a store in a folder of this machine, and this one is {self.address}. souvenir export and "
-            "import copy memories between the two; for backups, use what your storage offers (versions, replication)."
-        )
+        self._tasks = TaskLock()
 
     @classmethod
-    async def open_shared(cls, address: str, options: Mapping[str, str]) -> Self:
+    async def open(cls, address: str, options: Mapping[str, str]) -> Self:
         """Open the table at an address, creating it where it is not there yet.
 
         Args:
@@ -113,7 +96,10 @@ class SharedHandle(TableHandle):
                 await anyio.sleep(0.1 * attempt)
 
     def _use(self, name: str, table: lancedb.AsyncTable) -> None:
-        self.name, self._table, self._settled = name, table, None
+        self.name, self._table = name, table
+
+    async def settle(self, task: str) -> None:
+        """Return: a commit is on the disk, or whatever is there, before LanceDB says that it is made."""
 
     async def _current(self) -> lancedb.AsyncTable:
         return self._table
@@ -121,7 +107,7 @@ class SharedHandle(TableHandle):
     @asynccontextmanager
     async def writing(self) -> AsyncGenerator[None]:
         """Keep this process's own writers in order; those of others are met by comparing and swapping."""
-        async with self._tasks:
+        async with self._tasks.held():
             with anyio.CancelScope(shield=True):
                 yield
 

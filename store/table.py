@@ -20,8 +20,9 @@ from store import found, schema
 from store.addresses import is_address
 from store.creation import PROBED_PARTITIONS, TEXT_COLUMN
 from store.durability import Durability
-from store.errors import OvertakenError, SchemaError
+from store.errors import OvertakenError, SchemaError, StoreError
 from store.filters import Order, Predicate, all_of, one_of
+from store.folder import FolderHandle
 from store.found import Changes, FoundRows, found_rows
 from store.handle import TableHandle
 from store.models import Fingerprint, Memory, Vector
@@ -53,15 +54,15 @@ class MemoryTable:
         patient: bool = False,
         options: Mapping[str, str] = MappingProxyType({}),
     ) -> Self:
-        """Open the table in a folder or at an address, see `TableHandle.open` and `SharedHandle.open_shared`."""
+        """Open the table in a folder or at an address, see `FolderHandle.open` and `SharedHandle.open`."""
         if is_address(store):
-            return cls(await SharedHandle.open_shared(str(store), options))
-        return cls(await TableHandle.open(Path(store), durability, patient=patient))
+            return cls(await SharedHandle.open(str(store), options))
+        return cls(await FolderHandle.open(Path(store), durability, patient=patient))
 
     @property
     def folder(self) -> Path:
         """The store's folder; raises `StoreError` where it has none."""
-        return self._handle.folder
+        return self.handle.folder
 
     @property
     def address(self) -> str:
@@ -79,8 +80,17 @@ class MemoryTable:
         return self._handle.findings
 
     @property
-    def handle(self) -> TableHandle:
-        """The open table, for what concerns all of it: see `store.transfer`, `store.erasure`, `store.reembedding`."""
+    def handle(self) -> FolderHandle:
+        """The open table, for what works with its files: see `store.backup`, `store.erasure`, `store.reembedding`.
+
+        Raises `StoreError` where the store is no folder.
+        """
+        if not isinstance(self._handle, FolderHandle):
+            raise StoreError(
+                f"This needs a store in a folder of this machine, and this one is {self.address}. souvenir export and "
+                "import copy memories between the two; for backups, use what your storage offers (versions, "
+                "replication)."
+            )
         return self._handle
 
     def close(self) -> None:

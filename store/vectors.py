@@ -122,20 +122,23 @@ class Vectors:
         """
         if embedded.fingerprint is None:
             return embedded
+        stored = await self._table.fingerprint() or await self._adopted(embedded.fingerprint)
+        if stored != embedded.fingerprint:
+            return embedded.without_vectors(_mismatch(embedded.fingerprint, stored))
+        return embedded
+
+    async def _adopted(self, own: Fingerprint) -> Fingerprint:
+        """Settle that the table holds vectors of this model, or of that of another server which was quicker."""
         for attempt in range(ATTEMPTS):
-            stored = await self._table.fingerprint()
-            if stored is not None:
-                break
             try:
-                await self._table.adopt(embedded.fingerprint)
+                await self._table.adopt(own)
             except StoreError as error:
                 if attempt == ATTEMPTS - 1 or not (self._table.is_shared and is_conflict(error)):
                     raise
                 await anyio.sleep(0.05 * attempt)
-        stored = await self._table.fingerprint()
-        if stored is not None and stored != embedded.fingerprint:
-            return embedded.without_vectors(_mismatch(embedded.fingerprint, stored))
-        return embedded
+            else:
+                break
+        return await self._table.fingerprint() or own
 
     async def embed_pending(self) -> int:
         """Give vectors to live memories that have none, one batch after the other.

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 COMMITS_UNTIL_MAINTENANCE = 32
-"""A hundred single-row commits make a search ten times as slow until they are compacted (lancedb 0.40)."""
+"""As many as are merged, see `store.upkeep.MANY_FRAGMENTS`."""
 
 
 class Memories:
@@ -352,7 +352,7 @@ class Memories:
             self.maintenance_due.set()
 
     async def maintain(self) -> Maintenance:
-        """Embed what has no vector yet, and compact the table after many commits.
+        """Embed what has no vector yet, and keep the table's files few and its indexes up to date.
 
         A failure is kept for `stats` and told in the result; the next maintenance tries again.
         """
@@ -363,9 +363,9 @@ class Memories:
             await self._recall.read_ahead()
             embedded = await self._vectors.embed_pending()
             # Whoever made them: many short sessions leave as many fragments as a long one.
-            due = await upkeep.is_due()
-            self._last_maintenance = Maintenance(embedded, compacted=due and await upkeep.compact())
-            if self._last_maintenance.compacted or not due:  # otherwise another process is at it
+            files = await upkeep.keep_up()
+            self._last_maintenance = Maintenance(embedded, files)
+            if files not in ("busy", "overtaken"):
                 upkeep.note_success()
         except StoreError as error:
             self._commits += commits

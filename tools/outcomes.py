@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from store.models import Hit, Memory, MemoryType, TableStats
+from store.models import Hit, Memory, MemoryType, TableStats, Upkept
 
 Clearable = Literal["tags", "metadata", "occurred_at", "expires_at", "pinned"]
 """What `update_memory` can empty; an empty argument leaves a field as it is."""
@@ -116,7 +116,7 @@ class Maintenance:
     """What the last maintenance did; `problem` is empty unless it failed."""
 
     embedded: int = 0
-    compacted: bool = False
+    files: Upkept = "nothing"
     problem: str = ""
 
 

@@ -25,6 +25,11 @@ SIMILAR_QUERY = 500
 HELD_IF_NARROWED = 2_000
 """Rows of a narrowed search that are held in memory: reading more for one question takes longer than the indexes do."""
 
+HELD_FOR_NEIGHBOURS = 25_000
+"""Rows among which neighbours of a statement are looked for in memory. Beyond, to bring them up to date and rank them
+all takes longer than the index of vectors, which knows only memories with a vector. For 10,000, calls of 16 clients are
+a third more with the rows than with the index (benchmarks/load.py, benchmarks/scale.py)."""
+
 EVERYTHING = Selection()
 
 NO_SCORE = -1.0
@@ -139,7 +144,9 @@ class Recall:
 
         now = self._clock()
         place = replace(scope, run_id="")
-        view = View(filters.visible(place, now), key=filters.readable(place), nearest_alone=True)
+        view = View(
+            filters.visible(place, now), key=filters.readable(place), hold=HELD_FOR_NEIGHBOURS, nearest_alone=True
+        )
         question = Question(content[:SIMILAR_QUERY], SIMILAR_COUNT + siblings, SIMILAR_SCORE, now)
         return (await self._searcher.search(question, embed, view)).best
 

@@ -62,7 +62,7 @@ def add_resources(server: MCPServer, access: Access) -> None:
         "memory://{memory_id}",
         name="memory",
         title="Memory",
-        description="One memory, whole, with all its versions.",
+        description=f"One memory, whole, with its newest {MOST_VERSIONS} versions.",
         mime_type="application/json",
     )
     async def memory(memory_id: str) -> str:
@@ -73,7 +73,12 @@ def add_resources(server: MCPServer, access: Access) -> None:
             raise ResourceNotFoundError(str(error)) from error
         except SouvenirError as error:
             raise ResourceError(str(error)) from error
-        shown = {"notice": NOTICE, "memory_id": memory_id, "versions": [version(one) for one in history]}
+        shown = {
+            "notice": NOTICE,
+            "memory_id": memory_id,
+            "total_versions": history[0].version,
+            "versions": [version(one) for one in history],
+        }
         return json.dumps(shown, ensure_ascii=False, indent=1)
 
     # Used by the decorators above; named so that the type checker sees it.

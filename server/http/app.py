@@ -12,7 +12,7 @@ from pydantic import AnyHttpUrl, ConfigDict, TypeAdapter
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from server.app import DISTRIBUTION
@@ -47,7 +47,6 @@ def http_app(
         metrics: What `/metrics` tells.
         host: The address that is listened on.
     """
-    required = credentials_required(settings, host)
     security = accepted_names(settings, host)
     streamable = server.streamable_http_app(
         transport_security=security,
@@ -56,36 +55,44 @@ def http_app(
         stateless_http=settings.stateless,
     )
     older = server.sse_app(transport_security=security, max_request_body_size=MOST_BYTES)
-
     openings = None if settings.stateless else Allowance(SESSIONS_A_MINUTE)
 
     def guarded(app: ASGIApp, path: str = "", *, opens: bool = False) -> Guard:
-        resource = f"{settings.public_url}{path}" if settings.oauth_issuer else ""
         return Guard(
             app,
             credentials,
-            required=required,
-            resource=resource,
+            required=credentials_required(settings, host),
+            resource=f"{settings.public_url}{path}" if settings.oauth_issuer else "",
             openings=openings if opens else None,
         )
 
-    async def measured(request: Request) -> Response:
-        return await checks.validate_request(request) or await metrics.endpoint(request)
+    application = Starlette(
+        routes=[
+            # The SDK's routes: their own guard would need a credential of everybody, and knows nothing of `scope=`.
+            *(
+                Mount("/messages", app=guarded(route.app, "/sse"))
+                if isinstance(route, Mount)
+                else Route(route.path, guarded(route.app, route.path, opens=True))
+                for route in (*streamable.routes, *older.routes)
+                if isinstance(route, Route | Mount)
+            ),
+            *_metadata(settings),
+            Route("/health", _health),
+            Route("/metrics", guarded(_measured(metrics, security))),
+        ],
+        lifespan=streamable.router.lifespan_context,  # runs the sessions of Streamable HTTP; the other needs nothing
+    )
+    application.add_middleware(WholeBody)
+    return application
 
-    checks = TransportSecurityMiddleware(security)
 
-    # The SDK's routes: their own guard would need a credential of everybody, and knows nothing of `scope=`.
-    transports: list[BaseRoute] = [
-        Mount("/messages", app=guarded(route.app, "/sse"))
-        if isinstance(route, Mount)
-        else Route(route.path, guarded(route.app, route.path, opens=True))
-        for route in (*streamable.routes, *older.routes)
-        if isinstance(route, Route | Mount)
-    ]
-    metadata = [
+def _metadata(settings: Settings) -> list[Route]:
+    """Return where clients read which issuer to ask for a token."""
+    if not settings.oauth_issuer:
+        return []
+    return [
         route
         for path in ("/mcp", "/sse")
-        if settings.oauth_issuer
         for route in create_protected_resource_routes(
             _ADDRESS.validate_python(f"{settings.public_url}{path}"),
             [_ADDRESS.validate_python(settings.oauth_issuer)],
@@ -93,17 +100,16 @@ def http_app(
             resource_name="Souvenir",
         )
     ]
-    application = Starlette(
-        routes=[
-            *transports,
-            *metadata,
-            Route("/health", _health),
-            Route("/metrics", guarded(Route("/metrics", measured).app)),
-        ],
-        lifespan=streamable.router.lifespan_context,  # runs the sessions of Streamable HTTP; the other needs nothing
-    )
-    application.add_middleware(WholeBody)
-    return application
+
+
+def _measured(metrics: Metrics, security: TransportSecuritySettings) -> ASGIApp:
+    """Return what answers a scrape, by a name that is accepted; the transports see to that themselves."""
+    checks = TransportSecurityMiddleware(security)
+
+    async def measured(request: Request) -> Response:
+        return await checks.validate_request(request) or await metrics.endpoint(request)
+
+    return Route("/metrics", measured).app
 
 
 def credentials_required(settings: Settings, host: str) -> bool:

@@ -7,7 +7,7 @@ from contextlib import suppress
 import anyio
 import uvicorn
 
-from server.app import build_server
+from server.app import TOOLS, build_server
 from server.config import Settings
 from server.http.app import audiences, credentials_required, http_app
 from server.http.identity import Credentials, http_caller
@@ -28,8 +28,6 @@ DRAIN_SECONDS = 5
 """How long running calls may still take after a signal; streams that only wait are cut then."""
 
 BACKLOG = 1_024
-
-TOOLS = frozenset({"search_memory", "add_memory", "update_memory", "delete_memory", "list_memories"})
 
 
 def run(settings: Settings, host: str, port: int) -> None:
@@ -68,7 +66,7 @@ async def _serve(settings: Settings, tokens: Tokens, host: str, port: int) -> No
     memories = LateMemories(settings)
     await memories()
     defaults = Scope(settings.user, settings.project, settings.agent)
-    metrics = Metrics(memories, TOOLS)
+    metrics = Metrics(memories, frozenset(TOOLS))
     rules = Rules(
         metrics, calls_a_minute=settings.quota_calls, seconds=settings.call_timeout, default_user=settings.user
     )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from store import filters
 from store.filters import equals
 from store.found import Changes, FoundRows
-from store.held import Compounds
+from store.held import Compounds, HeldRows
 from store.models import Fingerprint, Hit, Memory, Vector
 from store.search import LONGEST_CONVERSATION, QueryVector, Question, Searcher, View
 from store.table import MemoryTable
@@ -166,6 +166,22 @@ async def test_held_rows_forget_what_is_erased(filled: MemoryTable) -> None:
     assert "both.1" not in await found_by(searcher, "green")
 
 
+async def test_rows_that_were_only_written_again_are_not_taken_for_changed(filled: MemoryTable) -> None:
+    rows = await filled.rows(filters.current(), 10)
+    row_ids = [memory.row_id for memory in rows.memories]
+    held = HeldRows(384, 0)
+    held.append(rows, await filled.words_of_each(rows.texts()))
+    assert not held.really_changed(Changes(row_ids, rows)).row_ids
+
+    embedded, vectors = rows.embedded.copy(), rows.vectors.copy()
+    embedded[row_ids.index("no vector.1")] = True
+    vectors[row_ids.index("words.1")] = axis(5)
+    rows = replace(rows, embedded=embedded, vectors=vectors)
+    changed = held.really_changed(Changes([*row_ids, "gone.1"], rows))
+    assert set(changed.row_ids) == {"no vector.1", "words.1", "gone.1"}
+    assert {memory.row_id for memory in changed.visible.memories} == {"no vector.1", "words.1"}
+
+
 async def test_held_rows_hide_what_expires_without_a_commit(table: MemoryTable) -> None:
     later = NOW + timedelta(hours=1)
     await table.insert(
@@ -179,7 +195,7 @@ async def test_held_rows_hide_what_expires_without_a_commit(table: MemoryTable) 
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(("add", "change", "delete", "embed", "compact")),
+            st.sampled_from(("add", "change", "delete", "embed", "merge", "compact")),
             st.sampled_from(("green tea", "green paint", "a red car", "")),
             st.sampled_from(("", "run")),
             st.integers(0, 9),
@@ -202,6 +218,10 @@ async def test_rows_brought_up_to_date_rank_as_rows_read_anew(steps: list[tuple[
                 await table.insert([replace(new, updated_at=now)])
             elif step == "compact":
                 await table.upkeep.compact()
+            elif step == "merge":
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setattr("store.upkeep.MANY_FRAGMENTS", 3)
+                    await table.upkeep.keep_up()
             else:
                 old = live[which % len(live)]
                 if step == "embed":

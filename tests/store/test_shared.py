@@ -235,6 +235,34 @@ async def test_maintenance_of_two_servers_at_once_harms_nothing(place: Bucket) -
     assert (await servers[1].page(ALICE)).total == 12
 
 
+async def test_the_newest_files_are_merged_while_another_server_adds_and_changes(
+    place: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.upkeep.MANY_FRAGMENTS", 4)
+    servers = await several(place, 2)
+    ids: list[str] = []
+    for number in range(6):
+        outcome = await servers[number % 2].add([Draft(content=f"fact {number}")], ALICE, SOURCE)
+        ids += [one.memory.memory_id for one in outcome.added]
+
+    async def change() -> None:
+        for memory_id in ids:
+            await servers[0].update(memory_id, Change(content=f"changed {memory_id}"), ALICE, SOURCE)
+            await servers[0].add([Draft(content=f"beside {memory_id}")], ALICE, SOURCE)
+
+    async def maintain(memories: Memories) -> None:
+        for _ in range(5):
+            assert not (await memories.maintain()).problem
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(change)
+        for memories in servers:
+            tasks.start_soon(maintain, memories)
+    assert (await servers[1].page(ALICE)).total == 12
+    for memory_id in ids:
+        assert [one.version for one in await servers[1].history(memory_id, ALICE)] == [2, 1]
+
+
 async def test_what_needs_a_folder_is_refused_in_words(place: Bucket) -> None:
     [memories] = await several(place, 1)
     await memories.add([Draft(content="Anna likes tea")], ALICE, SOURCE)

@@ -153,7 +153,7 @@ async def test_compaction_merges_fragments_and_changes_no_answer(table: MemoryTa
         await table.insert([memory(str(number), f"fact {number}")])
     before = await table.find(filters.current())
     assert (await table.upkeep.stats()).fragments == 5
-    assert await table.upkeep.compact()
+    assert await table.upkeep.compact() == "compacted"
     assert (await table.upkeep.stats()).fragments == 1
     assert await table.find(filters.current()) == before
     assert len(await table.matching("fact", filters.current(), 10)) == 5

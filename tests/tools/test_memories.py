@@ -12,7 +12,7 @@ from store.clock import utc_now
 from store.embedders.hashing import HashingEmbedder
 from store.errors import NotFoundError, ProviderUnavailableError, StoreError
 from store.ids import TimeOrderedIds
-from store.models import Fingerprint, Scope
+from store.models import Fingerprint, Scope, Upkept
 from store.table import MemoryTable
 from store.upkeep import Upkeep
 from tests.conftest import ALICE, SOURCE, CountedIds, Tools, TurnedClock
@@ -150,10 +150,10 @@ async def test_many_commits_ask_for_maintenance_which_compacts(memories: Memorie
         assert not memories.maintenance_due.is_set()
         await add(memories, f"fact number {number}")
     assert memories.maintenance_due.is_set()
-    assert (await memories.maintain()).compacted
+    assert (await memories.maintain()).files == "merged"
     assert (await table.upkeep.stats()).fragments == 1
     assert not memories.maintenance_due.is_set()
-    assert not (await memories.maintain()).compacted
+    assert (await memories.maintain()).files == "nothing"
     assert await table.count(filters.current()) == COMMITS_UNTIL_MAINTENANCE
 
 
@@ -161,10 +161,10 @@ async def test_maintenance_that_fails_is_told_in_the_statistics_and_done_later(t
     class Failing(Upkeep):
         fails = True
 
-        async def compact(self) -> bool:
+        async def keep_up(self) -> Upkept:
             if self.fails:
                 raise StoreError("The store could not compact: conflict")
-            return await super().compact()
+            return await super().keep_up()
 
     table.upkeep = failing = Failing(table.handle)
     memories = Memories(table, None, clock=TurnedClock(), new_id=CountedIds())
@@ -181,7 +181,7 @@ async def test_maintenance_that_fails_is_told_in_the_statistics_and_done_later(t
     assert (await other.upkeep.stats()).failures == failures
     other.close()
     failing.fails = False
-    assert (await memories.maintain()).compacted
+    assert (await memories.maintain()).files == "merged"
     state = await memories.stats()
     assert (state.maintenance.problem, state.table.failures) == ("", None)
 
@@ -193,6 +193,18 @@ async def test_a_batch_is_one_commit(memories: Memories, table: MemoryTable) -> 
     outcome = await memories.add(drafts, ALICE, SOURCE)
     await memories.delete([one.memory.memory_id for one in outcome.added], ALICE, SOURCE)
     assert (await table.upkeep.stats()).table_version == before + 2
+
+
+async def test_in_a_large_scope_what_is_similar_is_looked_for_by_index(
+    memories: Memories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tools.recall.HELD_FOR_NEIGHBOURS", 2)
+    for content in ("Anna likes green tea", "Bob paints boats", "Carla sails to Lisbon"):
+        await add(memories, content)
+    await memories.search("who sails", ALICE)  # so that it is known how many there are
+    monkeypatch.setattr("store.held.HeldRows.ranked", None)
+    [added] = (await memories.add([Draft(content="Anna likes green tea a lot")], ALICE, SOURCE)).added
+    assert [hit.memory.content for hit in added.similar] == ["Anna likes green tea"]
 
 
 async def test_a_statement_is_stored_even_if_what_is_similar_can_not_be_looked_up(tmp_path: Path) -> None:

@@ -22,13 +22,25 @@ async def test_a_memory_can_be_read_whole_with_its_history(tools: Tools) -> None
     memory_id = result["memory_id"]
     await tools("update_memory", memory_id=memory_id, content="Anna lives in Munich")
     shown = json.loads(await read(tools, f"memory://{memory_id}"))
-    assert (shown["notice"], shown["memory_id"]) == (NOTICE, memory_id)
+    assert (shown["notice"], shown["memory_id"], shown["total_versions"]) == (NOTICE, memory_id, 2)
     assert [(one["version"], one["content"]) for one in shown["versions"]] == [
         (2, "Anna lives in Munich"),
         (1, "Anna lives in Berlin"),
     ]
     assert shown["versions"][1]["superseded_at"] == shown["versions"][0]["updated_at"]
     assert shown["versions"][0]["source"]["client"] == "tests"
+
+
+async def test_of_very_many_versions_the_newest_are_shown_and_all_are_counted(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tools.resources.MOST_VERSIONS", 2)
+    [result] = (await tools("add_memory", content="Anna is 30"))["results"]
+    for age in (31, 32):
+        await tools("update_memory", memory_id=result["memory_id"], content=f"Anna is {age}")
+    shown = json.loads(await read(tools, f"memory://{result['memory_id']}"))
+    assert [one["version"] for one in shown["versions"]] == [3, 2]
+    assert shown["total_versions"] == 3
 
 
 async def test_an_unknown_memory_is_not_found(tools: Tools) -> None:
@@ -72,7 +84,7 @@ async def test_the_statistics_tell_the_state_of_the_store(tools: Tools) -> None:
     stats = json.loads(await read(tools, "memory://stats"))
     assert stats["table"]["memories"] == 2
     assert stats["table"]["fingerprint"]["provider"] == "hashing"
-    assert stats["maintenance"] == {"embedded": 0, "compacted": False, "problem": ""}
+    assert stats["maintenance"] == {"embedded": 0, "files": "nothing", "problem": ""}
 
 
 async def test_resources_and_templates_are_listed(tools: Tools) -> None:
