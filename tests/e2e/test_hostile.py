@@ -70,7 +70,7 @@ async def assert_serves(served: Served) -> None:
     started = time.monotonic()
     async with served.client() as client:
         await called(client, "search_memory", query="tea")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 async def test_garbage_on_the_wire_harms_nobody(served: Served) -> None:
@@ -126,7 +126,7 @@ async def test_hundreds_of_idle_connections_and_streams_leave_room_for_others(se
         assert megabytes(served) - before < 150
         for stream in (streams[0], streams[-1]):
             until(stream, b": ping")  # against proxies that cut what says nothing
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - began < 60
         for stream in silent:
             stream.settimeout(30)
         assert silent[0].recv(1) == b""  # cut, as it asked nothing

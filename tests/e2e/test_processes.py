@@ -82,7 +82,7 @@ def test_a_server_whose_embedding_api_comes_and_goes_stores_and_finds_throughout
             assert "notes" not in found
 
 
-def _pending(wire: Wire, within: float = 10) -> int:
+def _pending(wire: Wire, within: float = 30) -> int:
     """Return how many memories have no vector, as soon as that is none or the time is over."""
     deadline = time.monotonic() + within
     while True:

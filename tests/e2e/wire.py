@@ -93,7 +93,7 @@ class Wire:
         self.notify("notifications/initialized")
         return result
 
-    def end(self, timeout: float = 5) -> int:
+    def end(self, timeout: float = 30) -> int:
         """Close the input as a client does, and return the exit status."""
         assert self.process.stdin
         self.process.stdin.close()

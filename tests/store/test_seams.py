@@ -8,7 +8,6 @@ from store import filters
 from store.errors import CorruptionError, StoreError
 from store.locks import ProcessLock
 from store.table import MemoryTable
-from store.upkeep import Upkeep
 from tests.builders import memory
 
 
@@ -34,29 +33,3 @@ async def test_a_missing_data_file_is_told_as_damage(table: MemoryTable) -> None
     with pytest.raises((CorruptionError, StoreError), match="The store could not read"):
         await fresh.find(filters.current())
     fresh.close()
-
-
-async def test_compaction_that_a_writer_preempts_is_done_again_while_writers_wait(table: MemoryTable) -> None:
-    class Preempted(Upkeep):
-        attempts = 0
-
-        async def _optimize(self, *, alone: bool = False) -> bool:
-            self.attempts += 1
-            if self.attempts == 1:
-                raise StoreError("The store could not compact: Retryable commit conflict for version 7")
-            return await super()._optimize(alone=alone)
-
-    for number in range(3):
-        await table.insert([memory(str(number))])
-    preempted = Preempted(table.handle)
-    assert await preempted.compact() == "compacted"
-    assert (await preempted.stats()).fragments == 1
-
-
-async def test_compaction_that_fails_otherwise_is_not_tried_again(table: MemoryTable) -> None:
-    class Full(Upkeep):
-        async def _optimize(self, *, alone: bool = False) -> bool:  # noqa: ARG002 - as the other one
-            raise StoreError("The store could not compact: No space left on device")
-
-    with pytest.raises(StoreError, match="No space left"):
-        await Full(table.handle).compact()

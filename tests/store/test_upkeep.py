@@ -94,6 +94,20 @@ class Overtaken(upkeep.Upkeep):
         return await super()._optimize(alone=alone)
 
 
+async def test_compaction_that_fails_otherwise_is_not_tried_again(table: MemoryTable) -> None:
+    class Full(upkeep.Upkeep):
+        attempts = 0
+
+        async def _optimize(self, *, alone: bool = False) -> bool:  # noqa: ARG002 - as its own
+            self.attempts += 1
+            raise StoreError("The store could not compact: No space left on device")
+
+    full = Full(table.handle)
+    with pytest.raises(StoreError, match="No space left"):
+        await full.compact()
+    assert full.attempts == 1
+
+
 async def test_writers_of_a_large_table_are_held_off_only_after_it_was_not_compacted_several_times(
     table: MemoryTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:

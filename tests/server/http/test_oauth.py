@@ -123,12 +123,12 @@ async def test_whoever_has_a_known_key_does_not_wait_for_a_slow_issuer(monkeypat
         issuer = Issuer(local.address, [HERE])
         assert await issuer.verify(local.token(aud=HERE))
         monkeypatch.setattr(oauth, "KEYS_REST", 0.0)
-        local.pause = 1.0
+        local.pause = 3.0
         local.keys["second"] = ec.generate_private_key(ec.SECP256R1())
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(issuer.verify, local.token(aud=HERE, kid="second"))
             await anyio.sleep(0.1)
-            with anyio.fail_after(0.5):
+            with anyio.fail_after(2):
                 assert await issuer.verify(local.token(aud=HERE))
 
 
