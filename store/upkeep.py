@@ -35,8 +35,8 @@ NEWEST_ROWS = 4_000
 """Among which small fragments are looked for: those of `MANY_WITHOUT_INDEX` rows, and some of changed ones."""
 
 MANY_WITHOUT_INDEX = 1_000
-"""So many rows that the index of words has not taken in make a search by index 3 to 9 ms longer, which reads them one
-by one; only compacting makes it take them in."""
+"""So many rows that the index of words has not taken in make a search by index up to 9 ms longer, which reads them one
+by one (200 of them 2 ms at a million memories, benchmarks/scale.py); only compacting makes it take them in."""
 
 MOST_WAITED_FOR, PATIENCE = 200_000, 3
 """When writers come in between, they are held off until all files are merged: at once up to so many rows, because it

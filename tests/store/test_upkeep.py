@@ -15,6 +15,7 @@ from store import creation, filters, upkeep
 from store.errors import StoreError
 from store.filters import equals
 from store.folder import FolderHandle
+from store.locks import ProcessLock
 from store.table import MemoryTable
 from tests.builders import memory
 
@@ -83,6 +84,24 @@ async def test_merged_files_are_left_alone_once_they_are_large_and_taken_into_th
     # not yet, Lance never merges into one.
     assert fragments == [2, 3, 4, 2, 3, 4, 2, 3, 4, 2, 3, 4, 3, 4, 3, 4, 3, 4, 3, 4, 4, 4, 4, 2]
     assert len(await table.matching("cheese", filters.current(), 50)) == 24
+
+
+async def test_a_merge_that_a_writer_comes_in_between_is_done_again_while_writers_wait(table: MemoryTable) -> None:
+    writers_could: list[bool] = []
+
+    class Contested(upkeep.Upkeep):
+        async def _merge_newest(self) -> None:
+            async with ProcessLock(table.folder / "write.lock").if_free() as free:
+                writers_could.append(free)
+            if free:
+                raise StoreError("The store could not merge files: Retryable commit conflict for version 7")
+            await super()._merge_newest()
+
+    await grown(table, upkeep.MANY_FRAGMENTS)
+    contested = Contested(table.handle)
+    assert await contested.keep_up() == "merged"
+    assert writers_could == [True, False]
+    assert (await contested.stats()).fragments == 1
 
 
 class Overtaken(upkeep.Upkeep):
