@@ -24,14 +24,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def say(text: str) -> None:
-    """Print one line."""
-    out.print(Text(text))
+    """Print one line, which only a terminal breaks: a command or a cursor in it can be copied."""
+    out.print(Text(text), soft_wrap=True)
 
 
 def notes(lines: Iterable[str]) -> None:
-    """Print what the user should know besides the answer, on stderr."""
+    """Print what the user should know besides the answer, on stderr, one line each."""
     for line in lines:
-        err.print(Text(line, style="yellow"))
+        err.print(Text(line, style="yellow"), soft_wrap=True)
 
 
 def memory_row(memory: Memory) -> list[str]:

@@ -36,7 +36,7 @@ def caged_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     """No setting of this machine reaches a test, and no test writes into the home folder."""
     home = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
-        if name.startswith(("SOUVENIR_", "OPENAI_", "FASTEMBED_", "HF_", "XDG_")):
+        if name.startswith(("SOUVENIR_", "OPENAI_", "FASTEMBED_", "HF_", "XDG_", "COLUMNS")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("USERPROFILE", str(home))

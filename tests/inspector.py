@@ -7,6 +7,8 @@ import json
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -31,31 +33,40 @@ CALLS: list[tuple[str, list[str]]] = [
 ]
 
 
+TRANSPORTS, ERAS = ("stdio", "http", "sse"), ("modern", "legacy")
+
+AT_A_TIME = 2
+"""Most of the time goes by while the inspector starts."""
+
+
 def main() -> int:
     """Return 0 if the inspector finds nothing wrong."""
     inspector = [str(run_by()), str(installed(PACKAGE, VERSION) / LAUNCHER), "--cli"]
+    ways = list(product(TRANSPORTS, ERAS))
     passed = failed = 0
-    for transport in ("stdio", "http", "sse"):
-        for era in ("modern", "legacy"):
-            with tempfile.TemporaryDirectory() as folder:
-                store = Path(folder) / "store"
-                if transport == "stdio":
-                    server = [str(Path(sys.executable).with_name("souvenir-mcp")), "-e", f"SOUVENIR_STORE={store}"]
-                    problems = _problems([*inspector, *server, "-e", "SOUVENIR_EMBEDDER=none"], era)
-                else:
-                    with serving(store, embedder="none") as served:
-                        address = f"{served.url}/{'mcp' if transport == 'http' else 'sse'}"
-                        problems = _problems([*inspector, address, "--transport", transport], era)
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        for (transport, era), problems in zip(ways, pool.map(lambda way: _over(inspector, *way), ways), strict=True):
             for call, problem in problems.items():
-                print(f"{transport:6}{era:7}{call:80}{problem or 'ok'}")
+                print(f"{transport:6}{era:7}{call:80}{problem or 'ok'}", flush=True)
             failed += sum(bool(problem) for problem in problems.values())
             passed += sum(not problem for problem in problems.values())
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 
 
+def _over(inspector: list[str], transport: str, era: str) -> dict[str, str]:
+    """Return what was wrong with each call of a new server, empty if nothing was."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder) / "store"
+        if transport == "stdio":
+            server = [str(Path(sys.executable).with_name("souvenir-mcp")), "-e", f"SOUVENIR_STORE={store}"]
+            return _problems([*inspector, *server, "-e", "SOUVENIR_EMBEDDER=none"], era)
+        with serving(store, embedder="none") as served:
+            address = f"{served.url}/{'mcp' if transport == 'http' else 'sse'}"
+            return _problems([*inspector, address, "--transport", transport], era)
+
+
 def _problems(inspector: list[str], era: str) -> dict[str, str]:
-    """Return what was wrong with each call, empty if nothing was."""
     return {
         f"{method:26}{' '.join(options)[:52]}": _problem([*inspector, "--protocol-era", era], method, options)
         for method, options in CALLS

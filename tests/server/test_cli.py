@@ -55,6 +55,16 @@ def test_lines_from_stdin_are_added_and_listed_page_by_page(tmp_path: Path) -> N
     assert "second fact" in ok(souvenir("list", "--limit", "1", "--sort", "oldest", "--cursor", cursor, store=tmp_path))
 
 
+def test_a_cursor_stays_in_one_piece_however_narrow_the_output_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ok(souvenir("add", "-", store=tmp_path, stdin="first fact\nsecond fact\n"))
+    monkeypatch.setattr("server.console.err.width", 40)
+    page = souvenir("list", "--limit", "1", store=tmp_path)
+    cursor = page.stderr.split("--cursor ")[1].split()[0]
+    assert "second fact" in ok(souvenir("list", "--limit", "1", "--cursor", cursor, store=tmp_path))
+
+
 def test_the_store_can_be_named_on_the_command_line(tmp_path: Path) -> None:
     ok(souvenir("--store", str(tmp_path / "other"), "add", "a fact", store=tmp_path / "unused"))
     assert (tmp_path / "other" / "memories.lance").is_dir()
