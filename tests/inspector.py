@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,9 @@ def main() -> int:
     ways = list(product(TRANSPORTS, ERAS))
     passed = failed = 0
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        for (transport, era), problems in zip(ways, pool.map(lambda way: _over(inspector, *way), ways), strict=True):
+        for (transport, era), problems in zip(
+            ways, pool.map(partial(_over, inspector), *zip(*ways, strict=True)), strict=True
+        ):
             for call, problem in problems.items():
                 print(f"{transport:6}{era:7}{call:80}{problem or 'ok'}", flush=True)
             failed += sum(bool(problem) for problem in problems.values())
