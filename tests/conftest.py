@@ -20,6 +20,9 @@ from store.table import MemoryTable
 from tools.callers import Access, Caller
 from tools.memories import Memories
 
+# Rich keeps the width that it sees first, and pytest-xdist tells its workers 80.
+os.environ.pop("COLUMNS", None)
+
 Era = Literal["legacy", "auto"]
 
 ALICE = Scope("alice")
@@ -36,7 +39,7 @@ def caged_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     """No setting of this machine reaches a test, and no test writes into the home folder."""
     home = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
-        if name.startswith(("SOUVENIR_", "OPENAI_", "FASTEMBED_", "HF_", "XDG_", "COLUMNS")):
+        if name.startswith(("SOUVENIR_", "OPENAI_", "FASTEMBED_", "HF_", "XDG_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("USERPROFILE", str(home))

@@ -46,9 +46,8 @@ def main() -> int:
     ways = list(product(TRANSPORTS, ERAS))
     passed = failed = 0
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        for (transport, era), problems in zip(
-            ways, pool.map(partial(_over, inspector), *zip(*ways, strict=True)), strict=True
-        ):
+        all_problems = pool.map(partial(_over, inspector), *zip(*ways, strict=True))
+        for (transport, era), problems in zip(ways, all_problems, strict=True):
             for call, problem in problems.items():
                 print(f"{transport:6}{era:7}{call:80}{problem or 'ok'}", flush=True)
             failed += sum(bool(problem) for problem in problems.values())
